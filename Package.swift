@@ -1,0 +1,76 @@
+// swift-tools-version: 6.3
+
+import PackageDescription
+
+// Every Swift target gets the same settings. The upcoming features are SE-0335, SE-0444, SE-0409, SE-0461, SE-0470 and
+// SE-0481; strict memory safety is SE-0458.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "hfjanitor",
+    products: [
+        .executable(name: "hfjanitor", targets: ["hfjanitor"]),
+        .library(name: "WeightFormats", targets: ["WeightFormats"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+    ],
+    targets: [
+        // C: what Swift cannot import.
+        .target(name: "CLinux", cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]),
+        .target(
+            name: "CCrypto",
+            linkerSettings: [.linkedLibrary("crypto")]),
+
+        // Pure: no I/O, no clock.
+        .target(name: "HubCache", swiftSettings: strict),
+        .target(name: "WeightFormats", swiftSettings: strict),
+
+        // System: the operating system and the libraries.
+        .target(name: "LinuxIO", dependencies: ["CLinux", "HubCache"], swiftSettings: strict),
+        .target(name: "Digests", dependencies: ["CCrypto", "LinuxIO"], swiftSettings: strict),
+        .target(
+            name: "Ledger",
+            dependencies: ["HubCache", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: strict),
+
+        // Domain: the pipeline from disk to findings.
+        .target(name: "CacheScan", dependencies: ["HubCache", "LinuxIO"], swiftSettings: strict),
+        .target(
+            name: "Verification",
+            dependencies: ["CacheScan", "Digests", "HubCache", "Ledger", "LinuxIO", "WeightFormats"],
+            swiftSettings: strict),
+
+        // Edge: parse, call, render.
+        .executableTarget(
+            name: "hfjanitor",
+            dependencies: [
+                "CacheScan", "HubCache", "Ledger", "LinuxIO", "Verification",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+
+        .target(name: "TestSupport", dependencies: ["HubCache", "LinuxIO"], path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(name: "HubCacheTests", dependencies: ["HubCache", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "WeightFormatsTests", dependencies: ["WeightFormats"], swiftSettings: strict),
+        .testTarget(name: "LinuxIOTests", dependencies: ["LinuxIO", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "DigestsTests", dependencies: ["Digests", "LinuxIO", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "LedgerTests", dependencies: ["Ledger", "HubCache", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "CacheScanTests", dependencies: ["CacheScan", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "VerificationTests",
+            dependencies: ["Verification", "CacheScan", "WeightFormats", "Ledger", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,1 @@
+int hfj_crypto_placeholder(void);

@@ -1,0 +1,1 @@
+int hfj_placeholder(void);
