@@ -28,7 +28,8 @@ let package = Package(
     ],
     targets: [
         // C: what Swift cannot import.
-        .target(name: "CLinux", cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]),
+        .target(
+            name: "CLinux", cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]),
         .target(
             name: "CCrypto",
             linkerSettings: [.linkedLibrary("crypto")]),
@@ -61,7 +62,9 @@ let package = Package(
             ],
             swiftSettings: strict),
 
-        .target(name: "TestSupport", dependencies: ["HubCache", "LinuxIO"], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "TestSupport", dependencies: ["HubCache", "LinuxIO"], path: "Tests/TestSupport", swiftSettings: strict
+        ),
         .testTarget(name: "HubCacheTests", dependencies: ["HubCache", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "WeightFormatsTests", dependencies: ["WeightFormats"], swiftSettings: strict),
         .testTarget(name: "LinuxIOTests", dependencies: ["LinuxIO", "TestSupport"], swiftSettings: strict),
@@ -70,7 +73,8 @@ let package = Package(
         .testTarget(name: "CacheScanTests", dependencies: ["CacheScan", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "VerificationTests",
-            dependencies: ["Verification", "CacheScan", "WeightFormats", "Ledger", "TestSupport"], swiftSettings: strict),
+            dependencies: ["Verification", "CacheScan", "WeightFormats", "Ledger", "TestSupport"], swiftSettings: strict
+        ),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
     ]
 )

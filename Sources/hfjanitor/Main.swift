@@ -1,6 +1,5 @@
 import ArgumentParser
 
-
 @main
 struct HFJanitor: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "hfjanitor")
