@@ -73,9 +73,11 @@ public struct BytePath: Hashable, Comparable, Sendable {
     public static func < (left: BytePath, right: BytePath) -> Bool {
         left.bytes.lexicographicallyPrecedes(right.bytes)
     }
+}
 
-    /// Compares with text.
-    public static func == (left: BytePath, right: String) -> Bool { left.bytes.elementsEqual(right.utf8) }
+extension BytePath: ExpressibleByStringLiteral {
+    /// A path of a literal's UTF-8.
+    public init(stringLiteral value: String) { self.init(value) }
 }
 
 extension BytePath: CustomStringConvertible {

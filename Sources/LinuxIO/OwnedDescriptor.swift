@@ -137,11 +137,6 @@ extension OwnedDescriptor {
     }
 }
 
-extension BytePath: ExpressibleByStringLiteral {
-    /// A path of a literal's UTF-8.
-    public init(stringLiteral value: String) { self.init(value) }
-}
-
 /// Calls with the name as a C string.
 func withCName<Result>(_ name: BytePath, _ body: (UnsafePointer<CChar>) -> Result) -> Result {
     unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: name.bytes.count + 1) { buffer in
