@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,12 @@ int hfj_filesystem_of(int descriptor, struct hfj_filesystem *result) {
     result->free_inodes = raw.f_ffree;
     result->flags = (uint64_t)raw.f_flags;
     return 0;
+}
+
+int hfj_available_processors(void) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 void hfj_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

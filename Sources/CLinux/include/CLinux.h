@@ -93,6 +93,9 @@ void hfj_name_thread(const char *_Nonnull name);
 /// Whether a process with that id exists (kill with signal 0, EPERM counts). 1 or 0.
 int hfj_process_exists(int pid);
 
+/// How many processors this process may run on (sched_getaffinity).
+int hfj_available_processors(void);
+
 // Flags that the Glibc module is built without (proved in the .c file).
 #define HFJ_O_PATH 010000000
 #define HFJ_O_NOATIME 01000000

@@ -1,0 +1,41 @@
+internal import CLinux
+internal import Glibc
+internal import HubCache
+
+extension OwnedDescriptor {
+    /// Reads up to a number of bytes at an offset.
+    ///
+    /// - Returns: fewer than asked for only at the end of the file.
+    /// - Throws: `SystemCallFailure` as pread(2).
+    public borrowing func read(at offset: UInt64, count: Int) throws(SystemCallFailure) -> [UInt8] {
+        let descriptor = raw
+        var failure: SystemCallFailure?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            guard let base = buffer.baseAddress else { return }
+            do throws(SystemCallFailure) {
+                while filled < count {
+                    let position = offset &+ UInt64(filled)
+                    let done = try checked("read", .empty) {
+                        unsafe hfj_read_at(descriptor, base + filled, count - filled, position)
+                    }
+                    if done == 0 { break }
+                    filled += done
+                }
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+
+    /// Reads a whole small file.
+    ///
+    /// - Parameter limit: the most bytes to take.
+    /// - Returns: the content, or nil when it is longer than the limit.
+    /// - Throws: `SystemCallFailure` as pread(2).
+    public borrowing func readAll(limit: Int) throws(SystemCallFailure) -> [UInt8]? {
+        let bytes = try read(at: 0, count: limit + 1)
+        return bytes.count > limit ? nil : bytes
+    }
+}

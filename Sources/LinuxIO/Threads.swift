@@ -1,0 +1,89 @@
+internal import CLinux
+internal import Glibc
+internal import Synchronization
+
+/// Runs a body on several threads of the operating system's and waits until all of them have returned.
+///
+/// Blocking work (walking, hashing) runs here and never on Swift's cooperative pool, whose few threads everybody shares.
+///
+/// - Parameters:
+///   - count: how many threads; with one, the body runs on the caller's.
+///   - name: their name in ps and top, at most 15 bytes.
+///   - body: called once a thread with its number, 0 and up.
+public func runOnThreads(_ count: Int, name: String, _ body: @escaping @Sendable (Int) -> Void) {
+    guard count > 1 else {
+        body(0)
+        return
+    }
+    var threads: [pthread_t] = []
+    for number in 1..<count {
+        let start = unsafe Unmanaged.passRetained(ThreadStart(name: name) { body(number) })
+        var thread = pthread_t()
+        let result = unsafe pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument = unsafe argument else { return nil }
+                // Balances the passRetained above.
+                let start = unsafe Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
+                unsafe start.name.withCString { unsafe hfj_name_thread($0) }
+                start.body()
+                return nil
+            }, unsafe start.toOpaque())
+        if result == 0 {
+            threads.append(thread)
+        } else {
+            // No room for another thread: the ones there are do the work.
+            unsafe start.release()
+        }
+    }
+    body(0)
+    for thread in threads { pthread_join(thread, nil) }
+}
+
+private final class ThreadStart: Sendable {
+    let name: String
+    let body: @Sendable () -> Void
+
+    init(name: String, body: @escaping @Sendable () -> Void) {
+        self.name = name
+        self.body = body
+    }
+}
+
+/// Works through items on several threads, each item once, in order of their start, and returns the results in the
+/// items' order.
+///
+/// - Parameters:
+///   - threads: how many threads at most.
+///   - items: the work.
+///   - work: called for every item, on any thread.
+public func mapOnThreads<Item: Sendable, Result: Sendable>(
+    _ threads: Int, name: String, _ items: [Item], _ work: @escaping @Sendable (Item) -> Result
+) -> [Result] {
+    let next = Counter()
+    let results = ResultSlots<Result>(count: items.count)
+    runOnThreads(min(threads, items.count), name: name) { _ in
+        while true {
+            let index = next.take()
+            guard index < items.count else { return }
+            results.put(work(items[index]), at: index)
+        }
+    }
+    return results.all()
+}
+
+private final class Counter: Sendable {
+    private let value = Atomic<Int>(0)
+
+    func take() -> Int { value.wrappingAdd(1, ordering: .relaxed).oldValue }
+}
+
+private final class ResultSlots<Result: Sendable>: Sendable {
+    private let slots: Mutex<[Result?]>
+
+    init(count: Int) { slots = Mutex(Array(repeating: nil, count: count)) }
+
+    func put(_ result: Result, at index: Int) { slots.withLock { $0[index] = result } }
+
+    func all() -> [Result] { slots.withLock { $0.compactMap(\.self) } }
+}
