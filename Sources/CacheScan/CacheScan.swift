@@ -1,1 +1,117 @@
-// CacheScan
+public import HubCache
+public import LinuxIO
+
+/// The entries of a cache's root, sorted by what they are. Repos are scanned one by one: see `scanRepo`.
+public struct CacheListing: Sendable {
+    /// A repo's folder, not yet looked into.
+    public struct RepoFolder: Sendable {
+        /// The repo.
+        public let id: RepoID
+        let entry: DirectoryEntry
+        /// The folder's name.
+        public var folder: BytePath { entry.name }
+    }
+
+    /// The repos, in order of their ids.
+    public internal(set) var repos: [RepoFolder] = []
+    /// The shared store.
+    public internal(set) var store = StoreInventory()
+    /// Temporary downloads of the oldest clients, in the root itself.
+    public internal(set) var oldPartials: [PartialDownload] = []
+    /// What does not belong, or could not be looked at.
+    public internal(set) var strays: [Stray] = []
+    /// Lock files that hold the name of a process: see `SoftLock`.
+    public internal(set) var softLocks: [SoftLock] = []
+    /// Bytes on the disk of the root itself and of everything that is neither in a repo nor in the store.
+    public internal(set) var tally = AllocationTally()
+}
+
+/// Reads a cache, folder by folder.
+public struct CacheScan: Sendable {
+    /// The cache.
+    public let root: CacheRoot
+
+    /// Makes a reader of a cache.
+    public init(root: CacheRoot) { self.root = root }
+
+    /// Lists the root and looks into everything but the repos.
+    ///
+    /// - Throws: `SystemCallFailure` when the root itself cannot be read.
+    public func list() throws(SystemCallFailure) -> CacheListing {
+        var result = CacheListing()
+        result.tally.add(root.stat)
+        let listing = try root.descriptor.listDirectory()
+        for failure in listing.failures {
+            result.strays.append(Stray(path: failure.subject, code: failure.findingCode, detail: failure.reason))
+        }
+        for entry in listing.entries {
+            switch (RootEntryName(entry.name), entry.stat.kind) {
+            case (.repo(let id), .directory), (.repo(let id), .symlink):
+                result.repos.append(CacheListing.RepoFolder(id: id, entry: entry))
+            case (.sharedStore, _): result.store = scanStore(root: root, entry: entry)
+            case (.locks, .directory):
+                result.tally.add(entry.stat)
+                scanLocks(entry, into: &result)
+            case (.cacheTag, .regular), (.desktopHelper, .regular), (.migrationMark, .regular):
+                result.tally.add(entry.stat)
+            case (.oldTemporary, .regular):
+                result.tally.add(entry.stat)
+                result.oldPartials.append(
+                    PartialDownload(name: entry.name, etag: .empty, writer: .oldTemporary, stat: entry.stat))
+            default: addStray(entry, to: &result)
+            }
+        }
+        result.repos.sort { $0.id < $1.id }
+        result.oldPartials.sort { $0.name < $1.name }
+        result.strays.sort { $0.path < $1.path }
+        return result
+    }
+
+    /// Looks into one repo's folder.
+    public func scanRepo(_ repo: CacheListing.RepoFolder, store: StoreInventory) -> RepoInventory {
+        RepoScan.scan(root: root, entry: repo.entry, id: repo.id, hasStore: store.isPresent)
+    }
+
+    private func addStray(_ entry: DirectoryEntry, to result: inout CacheListing) {
+        var tally = AllocationTally()
+        tally.add(entry.stat)
+        if entry.stat.kind == .directory { tally.add(tallyTree(entry.name, in: root.descriptor, depth: 0)) }
+        result.tally.add(tally)
+        // The probe for links makes a folder of such a name and removes it again within milliseconds.
+        if case .oldTemporary = RootEntryName(entry.name) { return }
+        let detail =
+            entry.stat.kind == .directory
+            ? "a folder that no client puts here" : "a \(entry.stat.kind.word) that no client puts here"
+        result.strays.append(
+            Stray(path: entry.name, code: .foreignEntry, detail: detail, allocated: tally.total))
+    }
+
+    private func scanLocks(_ entry: DirectoryEntry, into result: inout CacheListing) {
+        guard let locks = try? root.descriptor.open(entry.name, options: [.directory, .keepAccessTime]) else {
+            result.strays.append(
+                Stray(path: entry.name, code: .unreadable, detail: describeErrno(SystemCallFailure.accessNumber)))
+            return
+        }
+        scanLockFolder(locks, at: entry.name, depth: 0, into: &result)
+    }
+
+    private func scanLockFolder(
+        _ folder: borrowing OwnedDescriptor, at location: BytePath, depth: Int, into result: inout CacheListing
+    ) {
+        guard depth < 4, let listing = try? folder.listDirectory() else { return }
+        for entry in listing.entries {
+            result.tally.add(entry.stat)
+            let here = location.appending(entry.name)
+            if entry.stat.kind == .directory {
+                if let child = try? folder.open(entry.name, options: [.directory, .keepAccessTime]) {
+                    scanLockFolder(child, at: here, depth: depth + 1, into: &result)
+                }
+            } else if entry.stat.kind == .regular, entry.stat.size > 0, entry.name.hasSuffix(".lock"),
+                let file = try? folder.open(entry.name, options: .keepAccessTime),
+                let content = try? file.readAll(limit: SoftLock.sizeLimit), let lock = SoftLock(path: here, content: content)
+            {
+                result.softLocks.append(lock)
+            }
+        }
+    }
+}

@@ -65,3 +65,12 @@ func checked<Result: BinaryInteger>(
         throw SystemCallFailure(call: call(), errno: errno, subject: subject())
     }
 }
+
+extension SystemCallFailure {
+    /// `ESTALE`: what was opened is no longer what was looked at.
+    public static let staleNumber: Int32 = ESTALE
+    /// `EACCES`.
+    public static let accessNumber: Int32 = EACCES
+    /// `EIO`.
+    public static let inputOutputNumber: Int32 = EIO
+}

@@ -1,0 +1,78 @@
+public import HubCache
+public import LinuxIO
+internal import Synchronization
+
+/// A cache's root folder, opened once. Everything below is reached through it.
+public final class CacheRoot: Sendable {
+    /// Where the root is, without links.
+    public let path: BytePath
+    /// What `stat` says of it.
+    public let stat: FileStat
+    /// The filesystem it is on.
+    public let filesystem: Filesystem
+    let descriptor: OwnedDescriptor
+    private let otherFilesystems = Mutex<[UInt64: Filesystem]>([:])
+
+    /// Opens a root that a person, the environment or a policy names. Links in that path are followed, as the Python
+    /// client does before it builds lock paths.
+    ///
+    /// - Throws: `SystemCallFailure` when it is not there, not a directory or may not be read.
+    public init(opening path: BytePath) throws(SystemCallFailure) {
+        descriptor = try OwnedDescriptor.open(trustedPath: path, options: [.directory, .keepAccessTime])
+        stat = try descriptor.stat()
+        filesystem = try descriptor.filesystem()
+        self.path = try descriptor.currentPath()
+    }
+
+    /// Opens something below the root. No component may be a link, except the linked folders that a scan accepted, and
+    /// those only while they still lead to the same folder.
+    ///
+    /// - Parameters:
+    ///   - location: relative to the root.
+    ///   - linked: the linked folders of the repo concerned.
+    /// - Throws: `SystemCallFailure`; `ESTALE` when a linked folder has been replaced.
+    public func open(
+        _ location: BytePath, linked: [LinkedFolder] = [], options: OpenOptions = [.keepAccessTime]
+    ) throws(SystemCallFailure) -> OwnedDescriptor {
+        // The innermost linked folder on the way is where the path really starts.
+        let starts = linked.filter { location.relative(to: $0.path) != nil }
+        guard let start = starts.max(by: { $0.path.bytes.count < $1.path.bytes.count }),
+            let rest = location.relative(to: start.path)
+        else { return try descriptor.open(location.isEmpty ? "." : location, options: options) }
+        let folder = try openLinked(start)
+        return rest.isEmpty ? folder : try folder.open(rest, options: options)
+    }
+
+    private func openLinked(_ link: LinkedFolder) throws(SystemCallFailure) -> OwnedDescriptor {
+        let folder = try OwnedDescriptor.open(trustedPath: link.physicalPath, options: [.directory, .keepAccessTime])
+        guard try folder.stat().key == link.key else {
+            throw SystemCallFailure(call: "open", errno: SystemCallFailure.staleNumber, subject: link.path)
+        }
+        return folder
+    }
+
+    /// What `stat` says of something below the root, itself when it is a link.
+    ///
+    /// - Throws: `SystemCallFailure` as statx(2).
+    func stat(of location: BytePath) throws(SystemCallFailure) -> FileStat {
+        location.isEmpty ? stat : try descriptor.stat(of: location)
+    }
+
+    /// The filesystem of an inode that a scan has seen.
+    public func filesystem(ofDevice device: UInt64) -> Filesystem {
+        if device == stat.key.device { return filesystem }
+        return otherFilesystems.withLock { $0[device] } ?? filesystem
+    }
+
+    /// Remembers which filesystem a directory on another device is on.
+    func noteFilesystem(of directory: borrowing OwnedDescriptor, device: UInt64) {
+        guard device != stat.key.device, otherFilesystems.withLock({ $0[device] == nil }) else { return }
+        guard let found = try? directory.filesystem() else { return }
+        otherFilesystems.withLock { $0[device] = found }
+    }
+
+    /// The version under which what is known of a file is remembered.
+    public func version(of stat: FileStat) -> FileVersion {
+        FileVersion(filesystem: filesystem(ofDevice: stat.key.device).id, stat: stat)
+    }
+}
