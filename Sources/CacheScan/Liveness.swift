@@ -59,7 +59,7 @@ public struct LivenessProbe: Sendable {
     public func liveness(of partial: PartialDownload, in repo: RepoInventory) -> Liveness {
         let locks = lockPaths(etag: partial.etag, repo: repo.folder).map { probeLock(at: $0, linked: repo.linkedFolders) }
         if locks.contains(.taken) { return .live(evidence: "its lock is held") }
-        let location = repo.location(ofBlob: partial.name)
+        let location = repo.location(of: partial)
         return judge(partial, at: location, linked: repo.linkedFolders, isLockFree: locks.contains(.free))
     }
 

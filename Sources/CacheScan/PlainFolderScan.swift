@@ -8,21 +8,26 @@ public import LinuxIO
 public struct PlainFolderScan: Sendable {
     /// The folder.
     public let root: CacheRoot
-    /// The one file meant, if not the whole folder.
-    public let onlyFile: BytePath?
+    private let onlyFile: OnlyFile?
+
+    private struct OnlyFile: Sendable {
+        let name: BytePath
+        let entry: BytePath
+    }
 
     /// Opens a folder, or the folder of a file.
     ///
     /// - Throws: `SystemCallFailure` when it is not there or may not be read.
     public init(opening path: BytePath) throws(SystemCallFailure) {
-        let isFile = try OwnedDescriptor.open(trustedPath: path, options: .keepAccessTime).stat().kind != .directory
-        if isFile {
-            let parent = path.parent
-            root = try CacheRoot(opening: parent.isEmpty ? (path.bytes.first == UInt8(ascii: "/") ? "/" : ".") : parent)
-            onlyFile = path.lastComponent
-        } else {
+        let named = try OwnedDescriptor.open(trustedPath: path, options: .keepAccessTime)
+        if try named.stat().kind == .directory {
             root = try CacheRoot(opening: path)
             onlyFile = nil
+        } else {
+            // Links to a file that a person names are followed; its format is told by the name that was given.
+            let physical = try named.currentPath()
+            root = try CacheRoot(opening: physical.parent.isEmpty ? "/" : physical.parent)
+            onlyFile = OnlyFile(name: path.lastComponent, entry: physical.lastComponent)
         }
     }
 
@@ -47,15 +52,14 @@ public struct PlainFolderScan: Sendable {
 
         static let metadataFolder: BytePath = ".cache/huggingface"
 
-        mutating func addOnly(_ name: BytePath) {
+        mutating func addOnly(_ only: OnlyFile) {
             do throws(SystemCallFailure) {
-                // The file was named by a person: a link to it is followed, once, to where it really is.
-                let stat = try root.stat(of: name)
+                let stat = try root.stat(of: only.entry)
                 repo.tally.add(stat)
-                let link = stat.kind == .symlink ? linkEnd(name, in: root.descriptor, at: .empty) : nil
-                files.append(SnapshotFile(path: name, stat: stat, link: link))
+                let link: LinkEnd? = only.name == only.entry ? nil : .elsewhere(path: only.entry, stat: stat)
+                files.append(SnapshotFile(path: only.name, stat: stat, link: link))
             } catch {
-                repo.strays.append(Stray(path: name, code: error.findingCode, detail: error.reason))
+                repo.strays.append(Stray(path: only.entry, code: error.findingCode, detail: error.reason))
             }
         }
 

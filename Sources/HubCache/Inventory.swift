@@ -278,6 +278,11 @@ extension RepoInventory {
         folder.appending("blobs").appending(name)
     }
 
+    /// Where a partial download stands, relative to the cache root.
+    public func location(of partial: PartialDownload) -> BytePath {
+        id == nil ? partial.name : location(ofBlob: partial.name)
+    }
+
     /// Follows a snapshot's file to its end, over both hops.
     public func content(of file: SnapshotFile, in snapshot: Snapshot, store: StoreInventory) -> FileContent {
         switch file.link {
