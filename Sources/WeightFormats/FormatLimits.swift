@@ -31,6 +31,8 @@ public enum FormatLimits {
     public static let maxGGUFKeyValues: UInt64 = 100_000
     /// Elements of one GGUF array whose elements must be walked one by one (strings and arrays).
     public static let maxGGUFArrayElements: UInt64 = 1_000_000
+    /// Such elements in all arrays of a GGUF file together.
+    public static let maxGGUFWalkedElements: UInt64 = 10_000_000
     /// Bytes of one GGUF string.
     public static let maxGGUFStringBytes: UInt64 = 10_000_000
     /// Arrays inside arrays in a GGUF value.

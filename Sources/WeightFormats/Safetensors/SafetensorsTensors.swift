@@ -23,6 +23,8 @@ struct SafetensorsTensor {
 struct SafetensorsTensors {
     private var tensors: [SafetensorsTensor] = []
     private(set) var nameHashes: [UInt64] = []
+    /// Set for the first unknown type, even in an entry that a later one of the same name replaces: the reference
+    /// reads both.
     var unverifiable: FormatError?
 
     mutating func append(_ tensor: SafetensorsTensor) {
@@ -85,11 +87,9 @@ struct SafetensorsTensors {
         }
         var fingerprint = NameSetFingerprint()
         for hash in nameHashes { fingerprint.insert(hash) }
-        // An overridden duplicate may have been the only tensor of unknown type.
-        let hasUnknown = tensors.contains { $0.consistency == .unknownDtype }
         return SafetensorsSummary(
             tensorCount: tensors.count, headerBytes: headerBytes, dataBytes: dataBytes,
             dtypes: totals.filter { $0.tensors > 0 }, nameHashes: nameHashes, fingerprint: fingerprint,
-            unverifiable: hasUnknown ? unverifiable : nil)
+            unverifiable: unverifiable)
     }
 }
