@@ -1,0 +1,23 @@
+/// What a sound GGUF header says.
+public struct GGUFSummary: Sendable, Equatable {
+    /// The version of the format: 1, 2 or 3.
+    public let version: UInt32
+    /// Tensors in this file.
+    public let tensorCount: UInt64
+    /// Key-value pairs in this file.
+    public let keyValueCount: UInt64
+    /// Where the data section starts, in bytes from the start of the file.
+    public let dataStart: UInt64
+    /// Bytes of the data section that tensors use; the file may be longer.
+    public let dataBytes: UInt64
+    /// `general.alignment`, in bytes; 32 if absent.
+    public let alignment: UInt64
+    /// `split.no`: the position of this file in its split, from 0.
+    public let splitNumber: UInt64?
+    /// `split.count`: files in the split.
+    public let splitCount: UInt64?
+    /// `split.tensors.count`: tensors in all files of the split.
+    public let splitTensorCount: UInt64?
+    /// Set when everything that could be checked is right, but a tensor has a type this module does not know.
+    public let unverifiable: FormatError?
+}

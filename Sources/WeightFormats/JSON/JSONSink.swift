@@ -1,0 +1,48 @@
+/// Why a JSON text, or what it says, was refused.
+struct JSONFault: Error {
+    enum Kind {
+        /// The text is not UTF-8.
+        case encoding
+        /// The text is not JSON, or too deep.
+        case syntax
+        /// The text is JSON but not what the format wants; thrown by sinks. The name is the reason to report.
+        case meaning(String)
+    }
+
+    let kind: Kind
+    /// Bytes from the start of the JSON text.
+    let offset: UInt64
+    let detail: String
+
+    init(_ kind: Kind, at offset: UInt64, _ detail: String) {
+        self.kind = kind
+        self.offset = offset
+        self.detail = detail
+    }
+}
+
+/// A JSON value that is neither a string nor a container.
+enum JSONScalar {
+    /// Digits only, no sign, fraction or exponent, and below 2⁶⁴.
+    case unsigned(UInt64)
+    /// Any other number that a double can hold.
+    case number
+    /// A number whose magnitude a double cannot hold.
+    case hugeNumber
+    case bool
+    case null
+}
+
+/// Receives the events of a ``JSONTokenizer`` in document order. Offsets are bytes from the start of the text.
+protocol JSONSink {
+    mutating func beginObject(at offset: UInt64) throws(JSONFault)
+    mutating func endObject(at offset: UInt64) throws(JSONFault)
+    mutating func beginArray(at offset: UInt64) throws(JSONFault)
+    mutating func endArray(at offset: UInt64) throws(JSONFault)
+    mutating func scalar(_ scalar: JSONScalar, at offset: UInt64) throws(JSONFault)
+    /// A string starts; its decoded bytes follow in any number of pieces.
+    mutating func beginString(isKey: Bool, at offset: UInt64) throws(JSONFault)
+    /// Decoded, valid UTF-8, though one piece may end inside a character.
+    mutating func stringBytes(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) throws(JSONFault)
+    mutating func endString(isKey: Bool, at offset: UInt64) throws(JSONFault)
+}
