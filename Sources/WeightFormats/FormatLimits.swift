@@ -45,6 +45,10 @@ public enum FormatLimits {
     public static let maxZipEntries: UInt64 = 1_000_000
     /// Bytes from the end of a zip file in which its end record must start: 22 plus the longest comment.
     public static let zipEndSearchBytes = 65_557
+    /// Bytes of a revision's manifest; the Hub recommends fewer than 100,000 files, which make some 30 MB.
+    public static let maxManifestBytes: UInt64 = 256 << 20
+    /// Files in a revision's manifest.
+    public static let maxManifestFiles = 1_000_000
     /// Bytes that ``ContentSniff`` looks at.
     public static let sniffBytes = 1_024
 }
