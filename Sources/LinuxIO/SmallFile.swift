@@ -39,3 +39,36 @@ extension OwnedDescriptor {
         return bytes.count > limit ? nil : bytes
     }
 }
+
+extension OwnedDescriptor {
+    /// Reads as `read(at:count:)` does, without leaving in the page cache what was not there.
+    ///
+    /// Where the kernel or the filesystem cannot (before 6.14, or btrfs and tmpfs), it is a plain read.
+    ///
+    /// - Throws: `SystemCallFailure` as preadv2(2).
+    public borrowing func readUncached(at offset: UInt64, count: Int) throws(SystemCallFailure) -> [UInt8] {
+        let descriptor = raw
+        var isRefused = false
+        var failure: SystemCallFailure?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            guard let base = buffer.baseAddress else { return }
+            do throws(SystemCallFailure) {
+                while filled < count {
+                    let position = offset &+ UInt64(filled)
+                    let done = try checked("read", .empty) {
+                        let done = unsafe hfj_read_uncached(descriptor, base + filled, count - filled, position)
+                        isRefused = done == -Int(EOPNOTSUPP) || done == -Int(EINVAL) || done == -Int(ENOSYS)
+                        return isRefused ? 0 : done
+                    }
+                    if done == 0 { break }
+                    filled += done
+                }
+            } catch {
+                failure = error
+            }
+        }
+        if isRefused { return try read(at: offset, count: count) }
+        if let failure { throw failure }
+        return bytes
+    }
+}

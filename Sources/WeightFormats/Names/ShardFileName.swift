@@ -15,6 +15,9 @@ public struct ShardFileName: Sendable, Hashable {
         public let totalText: [UInt8]
         /// Everything after the total, with its leading dot.
         public let suffix: [UInt8]
+
+        /// The key of all sets that differ from this one in nothing but the total.
+        public var family: SetKey { SetKey(prefix: prefix, separator: separator, totalText: [], suffix: suffix) }
     }
 
     /// The set that the name belongs to.

@@ -1,0 +1,72 @@
+internal import HubCache
+internal import LinuxIO
+internal import WeightFormats
+
+/// Looks at the headers of files.
+struct HeaderCheck: Sendable {
+    /// The secret that tensor names are hashed with, the same for all files of one run.
+    let hashSeed: UInt64
+
+    /// Looks at one opened file.
+    ///
+    /// - Parameters:
+    ///   - file: opened at its start.
+    ///   - size: its size when it was listed.
+    func check(
+        _ file: borrowing OwnedDescriptor, size: UInt64, expectation: HeaderExpectation
+    ) -> HeaderEvidence {
+        let head: [UInt8]
+        do throws(SystemCallFailure) {
+            head = try file.readUncached(at: 0, count: FormatLimits.sniffBytes)
+        } catch {
+            return .failed(error)
+        }
+        let sniff = ContentSniff(head.span)
+        if sniff == .lfsPointer {
+            return .bad(
+                code: .lfsPointer, reason: "LFSPointer",
+                detail: "a Git LFS pointer of \(size) bytes stands in place of the content", offset: nil)
+        }
+        if sniff == .htmlPage, expectation != .notAPointer {
+            return .bad(
+                code: .htmlContent, reason: "HTMLPage", detail: "a web page stands in place of the content", offset: nil)
+        }
+        switch expectation {
+        case .neitherPageNorPointer, .notAPointer: return .sound(tensors: nil, split: nil)
+        case .safetensors:
+            return evidence(read(file, with: SafetensorsParser(fileSize: size, hashSeed: hashSeed))) { summary in
+                if let fault = summary.unverifiable { return .unverifiable(detail: Self.sentence(fault)) }
+                return .sound(tensors: summary, split: nil)
+            }
+        case .gguf:
+            return evidence(read(file, with: GGUFParser(fileSize: size))) { summary in
+                if let fault = summary.unverifiable { return .unverifiable(detail: Self.sentence(fault)) }
+                return .sound(tensors: nil, split: summary)
+            }
+        case .torch:
+            // Names mean nothing here: only what is a zip archive can be judged.
+            guard sniff == .zip else { return .sound(tensors: nil, split: nil) }
+            return evidence(read(file, with: TorchZipParser(fileSize: size))) { _ in .sound(tensors: nil, split: nil) }
+        }
+    }
+
+    private func evidence<Summary>(
+        _ outcome: ReadOutcome<Summary>, sound: (Summary) -> HeaderEvidence
+    ) -> HeaderEvidence {
+        switch outcome {
+        case .sound(let summary): return sound(summary)
+        case .failed(let failure): return .failed(failure)
+        case .bad(let error):
+            switch error.kind {
+            case .truncated:
+                return .bad(code: .truncated, reason: error.reason, detail: Self.sentence(error), offset: error.offset)
+            case .invalid:
+                return .bad(code: .headerInvalid, reason: error.reason, detail: Self.sentence(error), offset: error.offset)
+            case .unverifiable: return .unverifiable(detail: Self.sentence(error))
+            }
+        }
+    }
+
+    /// The reader's own name of the error, which people search for, and what it means.
+    static func sentence(_ error: FormatError) -> String { "\(error.reason): \(error.detail)" }
+}

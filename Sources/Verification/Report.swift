@@ -1,0 +1,194 @@
+public import HubCache
+
+/// When something was last used, and where that is known from.
+public struct LastUse: Sendable, Hashable {
+    /// Where a time came from.
+    public enum Source: String, Sendable, Hashable {
+        /// A recorded open.
+        case open
+        /// An access time later than the last change.
+        case atime
+        /// The last change of content: the download.
+        case mtime
+        /// The last change of the inode.
+        case ctime
+        /// It was not watched for long enough to tell.
+        case unwatched
+    }
+
+    /// The time.
+    public var time: Timestamp
+    /// Where it came from.
+    public var source: Source
+
+    /// Makes a last use.
+    public init(time: Timestamp, source: Source) {
+        self.time = time
+        self.source = source
+    }
+
+    /// The last use that a file's own times tell: an access later than the last change, else that change.
+    public init(stat: FileStat) {
+        self = stat.accessed > stat.modified
+            ? LastUse(time: stat.accessed, source: .atime) : LastUse(time: stat.modified, source: .mtime)
+    }
+
+    /// The younger of two.
+    public static func younger(_ left: LastUse?, _ right: LastUse) -> LastUse {
+        guard let left, left.time >= right.time else { return right }
+        return left
+    }
+}
+
+/// What was found about one revision.
+public struct RevisionReport: Sendable {
+    /// The commit; nil for a plain folder whose metadata do not agree on one.
+    public var commit: CommitHash?
+    /// The refs that name it.
+    public var refs: [BytePath]
+    /// Its state.
+    public var state: RevisionState
+    /// How many files its snapshot shows.
+    public var fileCount: Int
+    /// Bytes on the disk of its files, each inode once.
+    public var bytes: UInt64
+    /// Bytes on the disk that nothing else holds.
+    public var uniqueBytes: UInt64
+    /// When its last file arrived.
+    public var arrived: Timestamp?
+    /// When it was last used.
+    public var lastUse: LastUse?
+    /// What was found, worst first.
+    public var findings: [Finding]
+    /// Payloads of the shared store that only this revision of its repo uses, with their bytes on the disk.
+    var uniquePayloads: [BytePath: UInt64] = [:]
+}
+
+/// What was found about one repo.
+public struct RepoReport: Sendable {
+    /// `model/org/name`, or `local:PATH`.
+    public var id: String
+    /// The repo; nil for a plain folder.
+    public var repo: RepoID?
+    /// The folder's name in the cache.
+    public var folder: BytePath
+    /// Bytes on the disk of everything in the folder and of the payloads it links to.
+    public var bytes: UInt64
+    /// Bytes that could be reclaimed without any policy.
+    public var reclaimableBytes: UInt64
+    /// The worst state of the revisions that have a ref, of all if none has.
+    public var state: RevisionState
+    /// When it was last used.
+    public var lastUse: LastUse?
+    /// The revisions.
+    public var revisions: [RevisionReport]
+    /// What was found outside of revisions.
+    public var findings: [Finding]
+    /// Leftovers, for `ls --all`.
+    public var leftovers: [Leftover]
+    /// How many files were looked at, and the apparent bytes of their distinct contents.
+    public var filesChecked: Int
+    /// Apparent bytes of the distinct contents looked at.
+    public var bytesChecked: UInt64
+    var tally: AllocationTally
+    var payloads: Set<BytePath>
+    /// Places in other repos that links of this one end at.
+    var elsewhere: Set<BytePath>
+}
+
+/// Something that could be removed, or that nobody knows.
+public struct Leftover: Sendable, Hashable {
+    /// Where it is, relative to the cache root.
+    public var path: BytePath
+    /// What it is: a finding code, or a kind of its own.
+    public var kind: String
+    /// Its bytes on the disk.
+    public var bytes: UInt64
+
+    /// Makes a leftover.
+    public init(path: BytePath, kind: String, bytes: UInt64) {
+        self.path = path
+        self.kind = kind
+        self.bytes = bytes
+    }
+}
+
+/// What was found in one cache.
+public struct CacheReport: Sendable {
+    /// The root, without links.
+    public var path: BytePath
+    /// Bytes on the disk of everything below the root, as `du` counts them.
+    public var bytes: UInt64
+    /// What an unprivileged user could still write.
+    public var freeBytes: UInt64
+    /// Bytes that could be reclaimed without any policy.
+    public var reclaimableBytes: UInt64
+    /// Bytes in no repo's folder and in no payload that a repo uses.
+    public var otherBytes: UInt64
+    /// The repos.
+    public var repos: [RepoReport]
+    /// What was found outside of repos.
+    public var findings: [Finding]
+    /// Leftovers outside of repos.
+    public var leftovers: [Leftover]
+}
+
+/// What a verification came to.
+public struct VerificationSummary: Sendable, Hashable {
+    /// Repos looked at.
+    public var repos = 0
+    /// Revisions looked at.
+    public var revisions = 0
+    /// Revisions by state.
+    public var states: [RevisionState: Int] = [:]
+    /// Findings by severity, one that several revisions share counted once.
+    public var findings: [Severity: Int] = [:]
+    /// Snapshot entries looked at.
+    public var filesChecked = 0
+    /// Apparent bytes of the distinct contents looked at.
+    public var bytesChecked: UInt64 = 0
+    /// Bytes hashed now.
+    public var bytesHashed: UInt64 = 0
+    /// How long it took.
+    public var seconds = 0.0
+
+    /// Adds up reports.
+    public init(_ caches: [CacheReport], bytesHashed: UInt64, seconds: Double) {
+        var counted: Set<Counted> = []
+        func count(_ finding: Finding) {
+            let key = Counted(code: finding.code, content: finding.content, path: finding.path, file: finding.file)
+            if counted.insert(key).inserted { findings[finding.severity, default: 0] += 1 }
+        }
+        for cache in caches {
+            cache.findings.forEach(count)
+            for repo in cache.repos {
+                repos += 1
+                filesChecked += repo.filesChecked
+                bytesChecked &+= repo.bytesChecked
+                repo.findings.forEach(count)
+                for revision in repo.revisions {
+                    revisions += 1
+                    states[revision.state, default: 0] += 1
+                    revision.findings.forEach(count)
+                }
+            }
+        }
+        self.bytesHashed = bytesHashed
+        self.seconds = seconds
+    }
+
+    private struct Counted: Hashable {
+        var code: FindingCode
+        var content: FileKey?
+        var path: BytePath
+        var file: BytePath?
+
+        init(code: FindingCode, content: FileKey?, path: BytePath, file: BytePath?) {
+            self.code = code
+            self.content = content
+            // One content in several revisions, under whatever path, is one finding.
+            self.path = content == nil ? path : .empty
+            self.file = content == nil ? file : nil
+        }
+    }
+}
