@@ -6,6 +6,8 @@ internal import WeightFormats
 struct RepoJudge {
     let repo: RepoInventory
     let store: StoreInventory
+    /// The repo's revisions, in the inventory's order.
+    let views: [RevisionView]
     let evidence: RepoEvidence
     let depth: VerificationDepth
     /// The revisions asked for; nil for all.
@@ -21,24 +23,21 @@ struct RepoJudge {
             tally: repo.tally, payloads: [], elsewhere: [])
         var contents: Set<FileKey> = []
         var users: [FileKey: Int] = [:]
-        var judged: [(snapshot: Snapshot, revision: RevisionJudge)] = []
-        for snapshot in repo.snapshots {
-            let revision = RevisionJudge(judge: self, snapshot: snapshot)
-            for key in revision.sizes.keys { users[key, default: 0] += 1 }
-            report.elsewhere.formUnion(revision.elsewhere)
-            if let onlyCommits, let commit = snapshot.commit, !onlyCommits.contains(commit) { continue }
-            judged.append((snapshot, revision))
+        for view in views {
+            for key in view.sizes.keys { users[key, default: 0] += 1 }
+            report.elsewhere.formUnion(view.elsewhere)
         }
-        for (snapshot, revision) in judged {
-            var result = revision.report()
-            for (key, stat) in revision.sizes where contents.insert(key).inserted {
+        for view in views {
+            if let onlyCommits, let commit = view.snapshot.commit, !onlyCommits.contains(commit) { continue }
+            var result = RevisionJudge(view: view, evidence: evidence, depth: depth).report()
+            for (key, stat) in view.sizes where contents.insert(key).inserted {
                 report.bytesChecked &+= stat.size
             }
-            for (key, stat) in revision.sizes where users[key] == 1 {
+            for (key, stat) in view.sizes where users[key] == 1 {
                 result.uniqueBytes &+= stat.allocated
-                if let payload = revision.payloads[key] { result.uniquePayloads[payload] = stat.allocated }
+                if let payload = view.payloads[key] { result.uniquePayloads[payload] = stat.allocated }
             }
-            report.filesChecked += snapshot.files.count
+            report.filesChecked += view.snapshot.files.count
             if let used = result.lastUse { report.lastUse = LastUse.younger(report.lastUse, used) }
             report.revisions.append(result)
         }

@@ -4,52 +4,16 @@ internal import WeightFormats
 
 /// Turns what was seen of one revision into its state and findings.
 struct RevisionJudge {
-    private let judge: RepoJudge
-    private let snapshot: Snapshot
-    private let folder: BytePath
-    /// The revision's files at the end of their links, in the snapshot's order.
-    let contents: [FileContent]
-    /// The positions of files by their path.
-    private let positions: [BytePath: Int]
-    private let manifest: [BytePath: ManifestFile]?
-    /// The distinct contents.
-    let sizes: [FileKey: FileStat]
-    /// The payload that a content is.
-    let payloads: [FileKey: BytePath]
-    /// Places in other repos that links end at.
-    let elsewhere: Set<BytePath>
+    let view: RevisionView
+    let evidence: RepoEvidence
+    let depth: VerificationDepth
 
-    private var repo: RepoInventory { judge.repo }
-    private var evidence: RepoEvidence { judge.evidence }
-
-    init(judge: RepoJudge, snapshot: Snapshot) {
-        self.judge = judge
-        self.snapshot = snapshot
-        if let commit = snapshot.commit, judge.repo.id != nil {
-            folder = judge.repo.folder.appending("snapshots").appending(commit.hex)
-        } else {
-            folder = .empty
-        }
-        contents = snapshot.files.map { judge.repo.content(of: $0, in: snapshot, store: judge.store) }
-        positions = Dictionary(snapshot.files.indices.map { (snapshot.files[$0].path, $0) }) { first, _ in first }
-        if let commit = snapshot.commit, case .read(let files) = judge.evidence.manifests[commit] {
-            manifest = files
-        } else {
-            manifest = nil
-        }
-        var sizes: [FileKey: FileStat] = [:]
-        var payloads: [FileKey: BytePath] = [:]
-        var elsewhere: Set<BytePath> = []
-        for (file, content) in zip(snapshot.files, contents) {
-            guard case .file(let stat, let location, _) = content else { continue }
-            sizes[stat.key] = stat
-            if location.hasPrefix("blobs/"), judge.repo.id != nil { payloads[stat.key] = location.lastComponent }
-            if case .elsewhere(let path, _) = file.link { elsewhere.insert(path) }
-        }
-        self.sizes = sizes
-        self.payloads = payloads
-        self.elsewhere = elsewhere
-    }
+    private var repo: RepoInventory { view.repo }
+    private var snapshot: Snapshot { view.snapshot }
+    private var folder: BytePath { view.folder }
+    private var contents: [FileContent] { view.contents }
+    private var positions: [BytePath: Int] { view.positions }
+    private var manifest: [BytePath: ManifestFile]? { view.manifest }
 
     /// Judges the revision.
     func report() -> RevisionReport {
@@ -75,10 +39,10 @@ struct RevisionJudge {
         findings += strayFindings()
 
         var lastUse: LastUse?
-        for stat in sizes.values { lastUse = LastUse.younger(lastUse, LastUse(stat: stat)) }
+        for stat in view.sizes.values { lastUse = LastUse.younger(lastUse, LastUse(stat: stat)) }
         return RevisionReport(
             commit: snapshot.commit, refs: refs, state: Self.state(of: findings), fileCount: snapshot.files.count,
-            bytes: sizes.values.reduce(0) { $0 &+ $1.allocated }, uniqueBytes: 0,
+            bytes: view.sizes.values.reduce(0) { $0 &+ $1.allocated }, uniqueBytes: 0,
             arrived: snapshot.files.map(\.stat.modified).max() ?? snapshot.folder.modified, lastUse: lastUse,
             findings: findings.sortedForReading())
     }
@@ -452,7 +416,7 @@ struct RevisionJudge {
         for position in snapshot.files.indices {
             let file = snapshot.files[position]
             guard case .file(let stat, let location, let blob) = contents[position] else { continue }
-            guard let expectation = expectation(at: position),
+            guard let expectation = view.expectation(at: position),
                 let found = evidence.headers[HeaderKey(file: stat.key, expectation: expectation)]
             else { continue }
             switch found {
@@ -483,15 +447,6 @@ struct RevisionJudge {
         return findings
     }
 
-    /// What a look at a file's header expects.
-    func expectation(at position: Int) -> HeaderExpectation? {
-        guard case .file(let stat, _, let blob) = contents[position] else { return nil }
-        let path = snapshot.files[position].path
-        let etag = blob ?? snapshot.files[position].recordedEtag
-        let isLFS = manifest?[path].map { $0.lfsSHA256 != nil } ?? etag?.isHex64 ?? false
-        return RepoInventory.headerExpectation(path: path, size: stat.size, isLFS: isLFS)
-    }
-
     private func judge(
         _ split: GGUFSummary, at position: Int, location: BytePath, blob: BytePath?, stat: FileStat
     ) -> Finding? {
@@ -509,24 +464,9 @@ struct RevisionJudge {
 
     private func isDigestRight(at position: Int) -> Bool {
         guard case .file(let stat, _, _) = contents[position] else { return false }
-        return expectedDigests(at: position).contains { digest in
+        return view.expectedDigests(at: position).contains { digest in
             evidence.digests[DigestKey(file: stat.key, algorithm: digest.algorithm)] == .digest(digest)
         }
-    }
-
-    /// The digests that the content may have, the one that its name or record says first.
-    func expectedDigests(at position: Int) -> [ContentDigest] {
-        guard case .file(_, _, let blob) = contents[position] else { return [] }
-        let file = snapshot.files[position]
-        let expected = manifest?[file.path]
-        var digests: [ContentDigest] = []
-        if let name = blob ?? file.recordedEtag, name.text != expected?.xetHash, let digest = ContentDigest(hex: name.text) {
-            digests.append(digest)
-        }
-        if let expected, let digest = ContentDigest(hex: expected.expectedDigest), !digests.contains(digest) {
-            digests.append(digest)
-        }
-        return digests
     }
 
     private func judgeDigests(alreadyWrong: [Finding]) -> [Finding] {
@@ -536,7 +476,7 @@ struct RevisionJudge {
         var unnamed = 0
         for position in snapshot.files.indices {
             guard case .file(let stat, let location, let blob) = contents[position] else { continue }
-            let expected = expectedDigests(at: position)
+            let expected = view.expectedDigests(at: position)
             if expected.isEmpty { unnamed += 1 }
             guard !known.contains(stat.key), let wanted = expected.first else { continue }
             let found = expected.compactMap { evidence.digests[DigestKey(file: stat.key, algorithm: $0.algorithm)] }
@@ -565,7 +505,7 @@ struct RevisionJudge {
             }
             findings.append(finding)
         }
-        if unnamed > 0, judge.depth == .digests {
+        if unnamed > 0, depth == .digests {
             findings.append(
                 Finding(
                     .unverifiable, path: folder,

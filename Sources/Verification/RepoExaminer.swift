@@ -1,0 +1,248 @@
+internal import CacheScan
+internal import HubCache
+internal import LinuxIO
+internal import WeightFormats
+
+/// What is known from earlier runs about the files of a cache.
+struct KnownFacts: Sendable {
+    /// A header verdict that was bad.
+    struct BadHeader: Sendable {
+        var code: FindingCode
+        var detail: String
+        var offset: UInt64?
+    }
+
+    /// Files whose digest disagreed with their name.
+    var mismatched: [FileVersion: [ContentDigest]] = [:]
+    /// Files whose header no reader would accept.
+    var badHeaders: [FileVersion: BadHeader] = [:]
+    /// The digest of one file, right or wrong.
+    var digest: @Sendable (FileVersion, DigestAlgorithm) -> ContentDigest? = { _, _ in nil }
+    /// The etags of partials that a repo once had.
+    var partials: @Sendable (BytePath) -> Set<String> = { _ in [] }
+}
+
+/// A repo as it was found and looked at, ready to be hashed and judged.
+struct ExaminedRepo: Sendable {
+    let repo: RepoInventory
+    let views: [RevisionView]
+    var evidence: RepoEvidence
+    let onlyCommits: Set<CommitHash>?
+
+    /// The revisions that are judged.
+    var judgedViews: [RevisionView] {
+        guard let onlyCommits else { return views }
+        return views.filter { view in view.snapshot.commit.map { onlyCommits.contains($0) } ?? true }
+    }
+}
+
+/// Looks up everything about one repo that judging it needs beyond its inventory.
+struct RepoExaminer {
+    let root: CacheRoot
+    let store: StoreInventory
+    let depth: VerificationDepth
+    let facts: KnownFacts
+    let liveness: LivenessProbe
+    let headerCheck: HeaderCheck
+    let cancellation: Cancellation
+
+    /// Examines a repo.
+    ///
+    /// - Parameter onlyCommits: the revisions asked for; nil for all.
+    func examine(_ repo: RepoInventory, onlyCommits: Set<CommitHash>?) -> ExaminedRepo {
+        var evidence = RepoEvidence()
+        for snapshot in repo.snapshots {
+            guard let commit = snapshot.commit, let stat = repo.manifests[commit],
+                onlyCommits.map({ $0.contains(commit) }) ?? true
+            else { continue }
+            evidence.manifests[commit] = readManifest(of: commit, stat: stat, in: repo)
+        }
+        for partial in repo.partials {
+            if case .live(let how) = liveness.liveness(of: partial, in: repo) { evidence.livePartials[partial.name] = how }
+        }
+        let views = repo.snapshots.map { snapshot in
+            RevisionView(
+                repo: repo, store: store, snapshot: snapshot,
+                manifest: snapshot.commit.flatMap { evidence.manifests[$0] })
+        }
+        var examined = ExaminedRepo(repo: repo, views: views, evidence: evidence, onlyCommits: onlyCommits)
+        if repo.id != nil, isAnythingAbsent(examined) { examined.evidence.heldLocks = liveness.heldLocks(of: repo) }
+        if views.contains(where: { view in view.manifest?.keys.contains { view.positions[$0] == nil } ?? false }) {
+            examined.evidence.rememberedPartials = Set(facts.partials(repo.folder).map { BytePath($0) })
+        }
+        for view in examined.judgedViews {
+            if cancellation.isCancelled { break }
+            readIndexes(of: view, into: &examined.evidence)
+            if depth >= .headers {
+                readHeaders(of: view, into: &examined.evidence)
+                checkPlacement(of: view, into: &examined.evidence)
+            } else {
+                recallHeaders(of: view, into: &examined.evidence)
+            }
+            recallDigests(of: view, into: &examined.evidence)
+        }
+        return examined
+    }
+
+    /// Whether a held lock could change any judgement; most repos have nothing absent, and their locks need no look.
+    private func isAnythingAbsent(_ examined: ExaminedRepo) -> Bool {
+        if !examined.repo.partials.isEmpty { return true }
+        var linked = 0
+        for view in examined.views {
+            if view.snapshot.files.isEmpty { return true }
+            guard let manifest = view.manifest else { return true }
+            if manifest.keys.contains(where: { view.positions[$0] == nil }) { return true }
+            if view.contents.contains(where: { if case .absent = $0 { true } else { false } }) { return true }
+            linked += view.snapshot.files.count
+        }
+        return linked < examined.repo.blobs.count || examined.views.isEmpty && !examined.repo.blobs.isEmpty
+    }
+
+    private func open(_ location: BytePath, in repo: RepoInventory) throws(SystemCallFailure) -> OwnedDescriptor {
+        try root.open(location, linked: repo.linkedFolders)
+    }
+
+    /// Opens the very file that was listed.
+    private func open(
+        _ location: BytePath, stat: FileStat, in repo: RepoInventory
+    ) throws(SystemCallFailure) -> OwnedDescriptor {
+        let file = try open(location, in: repo)
+        guard try file.stat().key == stat.key else {
+            throw SystemCallFailure(call: "open", errno: SystemCallFailure.staleNumber, subject: location)
+        }
+        return file
+    }
+
+    private func readManifest(of commit: CommitHash, stat: FileStat, in repo: RepoInventory) -> ManifestEvidence {
+        let folder = repo.id == nil ? BytePath(".cache/huggingface") : repo.folder
+        do throws(SystemCallFailure) {
+            let file = try open(folder.appending("trees").appending(commit.hex + ".json"), stat: stat, in: repo)
+            switch read(file, with: TreeManifestParser(fileSize: stat.size)) {
+            case .sound(let manifest):
+                let entries = manifest.files.map { (BytePath(bytes: $0.path), $0) }
+                return .read(Dictionary(entries) { _, last in last })
+            case .bad(let error): return .unusable(detail: HeaderCheck.sentence(error))
+            case .failed(let failure): return .unusable(detail: failure.reason)
+            }
+        } catch {
+            return .unusable(detail: error.reason)
+        }
+    }
+
+    // MARK: indexes and headers
+
+    private func readIndexes(of view: RevisionView, into evidence: inout RepoEvidence) {
+        for (file, content) in zip(view.snapshot.files, view.contents) {
+            guard case .file(let stat, let location, _) = content, evidence.indexes[stat.key] == nil,
+                IndexFileName(file.path.lastComponent.bytes) != nil
+            else { continue }
+            evidence.indexes[stat.key] = readIndex(location, stat: stat, in: view.repo)
+        }
+    }
+
+    private func readIndex(_ location: BytePath, stat: FileStat, in repo: RepoInventory) -> IndexEvidence {
+        do throws(SystemCallFailure) {
+            let file = try open(location, stat: stat, in: repo)
+            let parser = ShardIndexParser(fileSize: stat.size, hashSeed: headerCheck.hashSeed)
+            switch read(file, with: parser) {
+            case .sound(let index): return .read(index)
+            case .bad(let error): return .bad(error)
+            case .failed(let failure): return .failed(failure)
+            }
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    private func readHeaders(of view: RevisionView, into evidence: inout RepoEvidence) {
+        for position in view.contents.indices {
+            guard case .file(let stat, let location, _) = view.contents[position],
+                let expectation = view.expectation(at: position)
+            else { continue }
+            if cancellation.isCancelled { return }
+            let key = HeaderKey(file: stat.key, expectation: expectation)
+            guard evidence.headers[key] == nil else { continue }
+            let found: HeaderEvidence
+            do throws(SystemCallFailure) {
+                let file = try open(location, stat: stat, in: view.repo)
+                found = headerCheck.check(file, size: stat.size, expectation: expectation)
+            } catch {
+                found = .failed(error)
+            }
+            evidence.headers[key] = found
+            if case .bad = found { recallRightDigest(at: position, of: view, stat: stat, into: &evidence) }
+        }
+    }
+
+    /// A broken header of a file whose digest is known to be right is the publisher's fault.
+    private func recallRightDigest(
+        at position: Int, of view: RevisionView, stat: FileStat, into evidence: inout RepoEvidence
+    ) {
+        for expected in view.expectedDigests(at: position) {
+            guard let known = facts.digest(root.version(of: stat), expected.algorithm) else { continue }
+            evidence.digests[DigestKey(file: stat.key, algorithm: expected.algorithm)] = .digest(known)
+        }
+    }
+
+    private func recallHeaders(of view: RevisionView, into evidence: inout RepoEvidence) {
+        guard !facts.badHeaders.isEmpty else { return }
+        for position in view.contents.indices {
+            guard case .file(let stat, _, _) = view.contents[position],
+                let expectation = view.expectation(at: position), let bad = facts.badHeaders[root.version(of: stat)]
+            else { continue }
+            evidence.headers[HeaderKey(file: stat.key, expectation: expectation)] = .bad(
+                code: bad.code, reason: "", detail: bad.detail, offset: bad.offset)
+            recallRightDigest(at: position, of: view, stat: stat, into: &evidence)
+        }
+    }
+
+    private func recallDigests(of view: RevisionView, into evidence: inout RepoEvidence) {
+        guard !facts.mismatched.isEmpty else { return }
+        for stat in view.sizes.values {
+            for digest in facts.mismatched[root.version(of: stat)] ?? [] {
+                evidence.digests[DigestKey(file: stat.key, algorithm: digest.algorithm)] = .digest(digest)
+            }
+        }
+    }
+
+    // MARK: placement
+
+    /// Holds every index against the headers of its shards.
+    ///
+    /// The fingerprints prove in constant memory that a shard has just what the index places in it; only where they differ
+    /// is the index read a second time.
+    private func checkPlacement(of view: RevisionView, into evidence: inout RepoEvidence) {
+        for (file, content) in zip(view.snapshot.files, view.contents) {
+            guard case .file(let stat, let location, _) = content, case .read(let index) = evidence.indexes[stat.key],
+                IndexFileName(file.path.lastComponent.bytes) != nil, evidence.misplaced[stat.key] == nil
+            else { continue }
+            var suspects: [(file: FileKey, header: ShardPlacementParser.Header)] = []
+            for shard in index.shards where ShardIndex.isSafeShardName(shard.nameBytes) {
+                let path = file.path.parent.appending(BytePath(bytes: shard.nameBytes))
+                guard let position = view.positions[path], case .file(let shardStat, _, _) = view.contents[position],
+                    case .sound(let tensors?, _) = evidence.headers[
+                        HeaderKey(file: shardStat.key, expectation: .safetensors)],
+                    tensors.fingerprint != shard.fingerprint
+                else { continue }
+                suspects.append(
+                    (
+                        shardStat.key,
+                        ShardPlacementParser.Header(nameBytes: shard.nameBytes, nameHashes: tensors.nameHashes)
+                    ))
+            }
+            evidence.misplaced[stat.key] = [:]
+            guard !suspects.isEmpty, let opened = try? open(location, stat: stat, in: view.repo) else { continue }
+            let parser = ShardPlacementParser(
+                fileSize: stat.size, hashSeed: headerCheck.hashSeed, headers: suspects.map(\.header))
+            guard case .sound(let misplaced) = read(opened, with: parser) else { continue }
+            for (number, suspect) in suspects.enumerated() {
+                let names = misplaced.tensors.filter { $0.header == number }.map(\.name)
+                guard !names.isEmpty else { continue }
+                let shown = names.prefix(3).map { "'\($0)'" }.joined(separator: ", ")
+                let more = names.count > 3 || misplaced.isLowerBound ? " and more" : ""
+                evidence.misplaced[stat.key]?[suspect.file] =
+                    "'\(file.path.display)' places \(shown)\(more) here; the header does not have \(names.count == 1 ? "it" : "them")"
+            }
+        }
+    }
+}
