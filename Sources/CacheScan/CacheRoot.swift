@@ -51,6 +51,13 @@ public final class CacheRoot: Sendable {
         return folder
     }
 
+    /// Opens the root once more, to be listed: a descriptor's place in a directory is shared by all who use it.
+    ///
+    /// - Throws: `SystemCallFailure` as open(2).
+    func openForListing() throws(SystemCallFailure) -> OwnedDescriptor {
+        try descriptor.open(".", options: [.directory, .keepAccessTime])
+    }
+
     /// What `stat` says of something below the root, itself when it is a link.
     ///
     /// - Throws: `SystemCallFailure` as statx(2).

@@ -40,7 +40,7 @@ public struct CacheScan: Sendable {
     public func list() throws(SystemCallFailure) -> CacheListing {
         var result = CacheListing()
         result.tally.add(root.stat)
-        let listing = try root.descriptor.listDirectory()
+        let listing = try root.openForListing().listDirectory()
         for failure in listing.failures {
             result.strays.append(Stray(path: failure.subject, code: failure.findingCode, detail: failure.reason))
         }
@@ -108,7 +108,8 @@ public struct CacheScan: Sendable {
                 }
             } else if entry.stat.kind == .regular, entry.stat.size > 0, entry.name.hasSuffix(".lock"),
                 let file = try? folder.open(entry.name, options: .keepAccessTime),
-                let content = try? file.readAll(limit: SoftLock.sizeLimit), let lock = SoftLock(path: here, content: content)
+                let content = try? file.readAll(limit: SoftLock.sizeLimit),
+                let lock = SoftLock(path: here, content: content)
             {
                 result.softLocks.append(lock)
             }

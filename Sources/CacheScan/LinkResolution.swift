@@ -47,13 +47,17 @@ struct LinkResolution {
             if let known = knownEnd(location) { return known }
             return look(at: location, linked: linked, text: text)
         }
-        if let inStore = target.relative(to: root.path), let known = knownEnd(inStore), case .payload = known { return known }
+        if let inStore = target.relative(to: root.path), let known = knownEnd(inStore), case .payload = known {
+            return known
+        }
         return .outside(target: text)
     }
 
     /// What a place is when its path alone tells: a blob of this repo or a payload of the store.
     private func knownEnd(_ location: BytePath) -> LinkEnd? {
-        if let name = location.relative(to: repo.appending("blobs")), !name.isEmpty, !name.bytes.contains(UInt8(ascii: "/")) {
+        if let name = location.relative(to: repo.appending("blobs")), !name.isEmpty,
+            !name.bytes.contains(UInt8(ascii: "/"))
+        {
             return .blob(name)
         }
         if hasStore, let payload = payloadName(location) { return .payload(payload) }
@@ -95,7 +99,9 @@ struct LinkResolution {
                 hops += 1
                 guard hops <= Self.hopLimit else { return .nothing(target: text) }
                 let next = try root.descriptor.readLinkBelow(here)
-                guard let location = location(of: next, in: folder, at: root.path) else { return .outside(target: text) }
+                guard let location = location(of: next, in: folder, at: root.path) else {
+                    return .outside(target: text)
+                }
                 if rest.isEmpty, let known = knownEnd(location) { return known }
                 rest = location.components + rest
                 done = []

@@ -57,7 +57,9 @@ public struct LivenessProbe: Sendable {
     /// It is when its lock is held or anybody has it open; where neither can be told, when it was written to in the last ten
     /// minutes.
     public func liveness(of partial: PartialDownload, in repo: RepoInventory) -> Liveness {
-        let locks = lockPaths(etag: partial.etag, repo: repo.folder).map { probeLock(at: $0, linked: repo.linkedFolders) }
+        let locks = lockPaths(etag: partial.etag, repo: repo.folder).map {
+            probeLock(at: $0, linked: repo.linkedFolders)
+        }
         if locks.contains(.taken) { return .live(evidence: "its lock is held") }
         let location = repo.location(of: partial)
         return judge(partial, at: location, linked: repo.linkedFolders, isLockFree: locks.contains(.free))
@@ -90,7 +92,9 @@ public struct LivenessProbe: Sendable {
             else { continue }
             for entry in listing.entries where entry.stat.kind == .regular && entry.name.hasSuffix(".lock") {
                 let etag = BytePath(bytes: entry.name.bytes.dropLast(5))
-                if probeLock(at: folder.appending(entry.name), linked: repo.linkedFolders) == .taken { held.insert(etag) }
+                if probeLock(at: folder.appending(entry.name), linked: repo.linkedFolders) == .taken {
+                    held.insert(etag)
+                }
             }
         }
         return held
@@ -117,13 +121,16 @@ public struct LivenessProbe: Sendable {
     }
 
     private func probeLock(at location: BytePath, linked: [LinkedFolder]) -> ProbeAnswer {
-        guard let file = try? root.open(location, linked: linked), let stat = try? file.stat(), stat.kind == .regular else {
+        guard let file = try? root.open(location, linked: linked), let stat = try? file.stat(), stat.kind == .regular
+        else {
             return .unknown(reason: "no lock file")
         }
         // Some network filesystems grant every caller the lock: what they call free means nothing.
         let answer = file.probeLocked()
         if answer == .free {
-            if root.filesystem(ofDevice: stat.key.device).kind.isNetwork { return .unknown(reason: "network filesystem") }
+            if root.filesystem(ofDevice: stat.key.device).kind.isNetwork {
+                return .unknown(reason: "network filesystem")
+            }
             if stat.size > 0, let content = try? file.readAll(limit: SoftLock.sizeLimit),
                 let soft = SoftLock(path: location, content: content), !soft.isStale
             {

@@ -10,6 +10,9 @@ public struct PlainFolderScan: Sendable {
     public let root: CacheRoot
     private let onlyFile: OnlyFile?
 
+    /// Whether one file is meant and not the whole folder.
+    public var isSingleFile: Bool { onlyFile != nil }
+
     private struct OnlyFile: Sendable {
         let name: BytePath
         let entry: BytePath
@@ -38,7 +41,11 @@ public struct PlainFolderScan: Sendable {
             walk.addOnly(onlyFile)
         } else {
             walk.repo.tally.add(root.stat)
-            walk.enter(root.descriptor, at: .empty, depth: 0)
+            do throws(SystemCallFailure) {
+                walk.enter(try root.openForListing(), at: .empty, depth: 0)
+            } catch {
+                walk.repo.strays.append(Stray(path: .empty, code: error.findingCode, detail: error.reason))
+            }
             walk.readClientMetadata()
         }
         return walk.finish()
@@ -114,7 +121,9 @@ public struct PlainFolderScan: Sendable {
 
         /// Reads what `snapshot_download(local_dir=…)` recorded: manifests, etags, partial downloads.
         mutating func readClientMetadata() {
-            guard let folder = try? root.open(Self.metadataFolder, options: [.directory, .keepAccessTime]) else { return }
+            guard let folder = try? root.open(Self.metadataFolder, options: [.directory, .keepAccessTime]) else {
+                return
+            }
             if let trees = try? folder.open("trees", options: [.directory, .keepAccessTime]),
                 let listing = try? trees.listDirectory()
             {
@@ -136,11 +145,15 @@ public struct PlainFolderScan: Sendable {
             for entry in listing.entries {
                 let here = location.appending(entry.name)
                 if entry.stat.kind == .directory {
-                    guard let child = try? directory.open(entry.name, options: [.directory, .keepAccessTime]) else { continue }
+                    guard let child = try? directory.open(entry.name, options: [.directory, .keepAccessTime]) else {
+                        continue
+                    }
                     readDownloads(child, at: here, depth: depth + 1, positions: positions)
                 } else if entry.stat.kind == .regular, entry.name.hasSuffix(".metadata") {
                     let file = BytePath(bytes: here.bytes.dropLast(9))
-                    guard let position = positions[file], let record = readRecord(entry.name, in: directory) else { continue }
+                    guard let position = positions[file], let record = readRecord(entry.name, in: directory) else {
+                        continue
+                    }
                     // A file changed after it was recorded is no longer what was downloaded.
                     let grace: Int64 = 1_000_000_000
                     guard files[position].stat.modified.nanoseconds <= record.time &+ grace else { continue }
@@ -165,7 +178,8 @@ public struct PlainFolderScan: Sendable {
                 let bytes = try? file.readAll(limit: 4096), let text = String(validating: bytes, as: UTF8.self)
             else { return nil }
             let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-            guard lines.count >= 3, let commit = CommitHash(lines[0]), !lines[1].isEmpty, let seconds = Double(lines[2]),
+            guard lines.count >= 3, let commit = CommitHash(lines[0]), !lines[1].isEmpty,
+                let seconds = Double(lines[2]),
                 seconds > 0, seconds < 9e9
             else { return nil }
             return (commit.hex, String(lines[1]), Int64(seconds * 1e9))

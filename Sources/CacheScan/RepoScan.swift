@@ -71,7 +71,8 @@ struct RepoScan {
         guard stat.uid == root.stat.uid else {
             stray(
                 location, .linkEscapesCache,
-                "a link to '\(target.display)', which belongs to uid \(stat.uid) and not to the cache's owner: not read")
+                "a link to '\(target.display)', which belongs to uid \(stat.uid) and not to the cache's owner: not read"
+            )
             return nil
         }
         let physicalPath = try opened.currentPath()
@@ -105,7 +106,9 @@ struct RepoScan {
         }
     }
 
-    private mutating func scanStray(_ entry: DirectoryEntry, of directory: borrowing OwnedDescriptor, at location: BytePath) {
+    private mutating func scanStray(
+        _ entry: DirectoryEntry, of directory: borrowing OwnedDescriptor, at location: BytePath
+    ) {
         var tally = AllocationTally()
         tally.add(entry.stat)
         if entry.stat.kind == .directory {
@@ -239,7 +242,8 @@ struct RepoScan {
         let bytes = text.bytes
         var position = 0
         var climbs = 0
-        while bytes.count - position >= 3, bytes[position] == UInt8(ascii: "."), bytes[position + 1] == UInt8(ascii: "."),
+        while bytes.count - position >= 3, bytes[position] == UInt8(ascii: "."),
+            bytes[position + 1] == UInt8(ascii: "."),
             bytes[position + 2] == UInt8(ascii: "/")
         {
             position += 3
@@ -317,7 +321,8 @@ struct RepoScan {
         }
     }
 
-    private mutating func countAbsentMarkers(_ directory: borrowing OwnedDescriptor, at location: BytePath, depth: Int) {
+    private mutating func countAbsentMarkers(_ directory: borrowing OwnedDescriptor, at location: BytePath, depth: Int)
+    {
         guard let entries = list(directory, at: location) else { return }
         for entry in entries {
             repo.tally.add(entry.stat)

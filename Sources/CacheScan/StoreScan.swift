@@ -42,7 +42,8 @@ func scanStore(root: CacheRoot, entry: DirectoryEntry) -> StoreInventory {
             if store.isPresent && !isOwn {
                 store.strays.append(
                     Stray(
-                        path: location, code: .foreignEntry, detail: "a \(child.stat.kind.word) that no client puts here",
+                        path: location, code: .foreignEntry,
+                        detail: "a \(child.stat.kind.word) that no client puts here",
                         allocated: allocated))
             }
         }
@@ -76,7 +77,8 @@ private func scanShelf(_ shelf: borrowing OwnedDescriptor, at location: BytePath
             store.tally.add(entry.stat)
             let here = location.appending(entry.name)
             switch StoreEntryName(entry.name) {
-            case .payload where entry.name.bytes.starts(with: location.bytes.suffix(2)): payloads[entry.name] = entry.stat
+            case .payload where entry.name.bytes.starts(with: location.bytes.suffix(2)):
+                payloads[entry.name] = entry.stat
             case .manifest(let payload):
                 if entry.stat.kind == .regular, (try? shelf.open(entry.name, options: .keepAccessTime)) != nil {
                     manifests.insert(payload)

@@ -118,7 +118,8 @@ public enum BlobEntryName: Hashable, Sendable {
 extension BytePath {
     /// The name without a final `.` and eight lower-case hexadecimal digits, or nil when it has none or nothing before.
     public var droppingHexSuffix: BytePath? {
-        guard bytes.count > 9, bytes[bytes.count - 9] == UInt8(ascii: "."), bytes.suffix(8).allSatisfy(isLowerHexadecimal)
+        guard bytes.count > 9, bytes[bytes.count - 9] == UInt8(ascii: "."),
+            bytes.suffix(8).allSatisfy(isLowerHexadecimal)
         else { return nil }
         return BytePath(bytes: bytes.dropLast(9))
     }

@@ -90,7 +90,8 @@ public enum FindingCode: String, Sendable, Hashable, CaseIterable {
             .indexInvalid, .indexUnsafePath, .linkEscapesCache, .notAFile, .unreadable, .readError:
             .error
         case .stalePartial, .orphanBlob, .orphanPayload, .shardSetMixed: .warning
-        case .inFlight, .weightsAbsent, .removing, .refWithoutSnapshot, .detached, .subset, .foreignEntry, .staleSoftLock,
+        case .inFlight, .weightsAbsent, .removing, .refWithoutSnapshot, .detached, .subset, .foreignEntry,
+            .staleSoftLock,
             .unverifiable:
             .info
         }
@@ -99,7 +100,8 @@ public enum FindingCode: String, Sendable, Hashable, CaseIterable {
     /// The state that a revision with this finding is in, if it decides one.
     public var state: RevisionState? {
         switch self {
-        case .sizeMismatch, .truncated, .headerInvalid, .badUpstream, .digestMismatch, .wrongBlob, .lfsPointer, .htmlContent,
+        case .sizeMismatch, .truncated, .headerInvalid, .badUpstream, .digestMismatch, .wrongBlob, .lfsPointer,
+            .htmlContent,
             .tensorMissing, .indexInvalid, .indexUnsafePath, .linkEscapesCache, .notAFile:
             .corrupt
         case .missingShard, .missingFile, .missingUpstream, .danglingLink, .emptySnapshot: .partial

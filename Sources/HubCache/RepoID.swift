@@ -44,7 +44,8 @@ public struct RepoID: Hashable, Comparable, Sendable, CustomStringConvertible {
     ///
     /// - Returns: nil when it is not a repo folder's name.
     public init?(folder: BytePath) {
-        guard let text = folder.exactText, let type = RepoType.allCases.first(where: { text.hasPrefix($0.plural + "--") })
+        guard let text = folder.exactText,
+            let type = RepoType.allCases.first(where: { text.hasPrefix($0.plural + "--") })
         else { return nil }
         var segments: [Substring] = []
         var rest = text.dropFirst(type.plural.count + 2)

@@ -32,7 +32,9 @@ extension OwnedDescriptor {
             guard let base = buffer.baseAddress else { return }
             do throws(SystemCallFailure) {
                 while true {
-                    let count = try checked("getdents64", .empty) { unsafe hfj_read_directory(directory, base, capacity) }
+                    let count = try checked("getdents64", .empty) {
+                        unsafe hfj_read_directory(directory, base, capacity)
+                    }
                     if count == 0 { return }
                     let record = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<Int(count)])
                     unsafe look(at: record, in: directory, into: &listing)

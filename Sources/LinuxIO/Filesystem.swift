@@ -21,7 +21,8 @@ public enum FilesystemKind: Sendable, Hashable {
         case .leasable(let name), .network(let name): name
         case .overlay: "overlay"
         case .fuse: "fuse"
-        case .other(let type): type == Int64(HFJ_FS_ZFS) ? "zfs" : "type 0x" + String(UInt64(bitPattern: type), radix: 16)
+        case .other(let type):
+            type == Int64(HFJ_FS_ZFS) ? "zfs" : "type 0x" + String(UInt64(bitPattern: type), radix: 16)
         }
     }
 

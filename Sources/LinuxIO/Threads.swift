@@ -17,24 +17,8 @@ public func runOnThreads(_ count: Int, name: String, _ body: @escaping @Sendable
     }
     var threads: [pthread_t] = []
     for number in 1..<count {
-        let start = unsafe Unmanaged.passRetained(ThreadStart(name: name) { body(number) })
-        var thread = pthread_t()
-        let result = unsafe pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument = unsafe argument else { return nil }
-                // Balances the passRetained above.
-                let start = unsafe Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
-                unsafe start.name.withCString { unsafe hfj_name_thread($0) }
-                start.body()
-                return nil
-            }, unsafe start.toOpaque())
-        if result == 0 {
-            threads.append(thread)
-        } else {
-            // No room for another thread: the ones there are do the work.
-            unsafe start.release()
-        }
+        // Where there is no room for another thread, the ones there are do the work.
+        if let thread = startThread(name: name, { body(number) }) { threads.append(thread) }
     }
     body(0)
     for thread in threads { pthread_join(thread, nil) }
@@ -86,4 +70,39 @@ private final class ResultSlots<Result: Sendable>: Sendable {
     func put(_ result: Result, at index: Int) { slots.withLock { $0[index] = result } }
 
     func all() -> [Result] { slots.withLock { $0.compactMap(\.self) } }
+}
+
+/// A thread of the operating system's that runs a body once.
+public final class BackgroundThread: Sendable {
+    private let thread: Mutex<pthread_t?>
+
+    /// Starts the thread. Where the system has no room for it, the body is not run.
+    public init(name: String, _ body: @escaping @Sendable () -> Void) {
+        thread = Mutex(startThread(name: name, body))
+    }
+
+    /// Waits until the body has returned.
+    public func join() {
+        let started = thread.withLock { $0.take() }
+        if let started { pthread_join(started, nil) }
+    }
+}
+
+private func startThread(name: String, _ body: @escaping @Sendable () -> Void) -> pthread_t? {
+    let start = unsafe Unmanaged.passRetained(ThreadStart(name: name, body: body))
+    var thread = pthread_t()
+    let result = unsafe pthread_create(
+        &thread, nil,
+        { argument in
+            guard let argument = unsafe argument else { return nil }
+            // Balances the passRetained above.
+            let start = unsafe Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
+            unsafe start.name.withCString { unsafe hfj_name_thread($0) }
+            start.body()
+            return nil
+        }, unsafe start.toOpaque())
+    if result == 0 { return thread }
+    // No room for another thread.
+    unsafe start.release()
+    return nil
 }

@@ -29,7 +29,8 @@ struct HeaderCheck: Sendable {
         }
         if sniff == .htmlPage, expectation != .notAPointer {
             return .bad(
-                code: .htmlContent, reason: "HTMLPage", detail: "a web page stands in place of the content", offset: nil)
+                code: .htmlContent, reason: "HTMLPage", detail: "a web page stands in place of the content", offset: nil
+            )
         }
         switch expectation {
         case .neitherPageNorPointer, .notAPointer: return .sound(tensors: nil, split: nil)
@@ -61,7 +62,8 @@ struct HeaderCheck: Sendable {
             case .truncated:
                 return .bad(code: .truncated, reason: error.reason, detail: Self.sentence(error), offset: error.offset)
             case .invalid:
-                return .bad(code: .headerInvalid, reason: error.reason, detail: Self.sentence(error), offset: error.offset)
+                return .bad(
+                    code: .headerInvalid, reason: error.reason, detail: Self.sentence(error), offset: error.offset)
             case .unverifiable: return .unverifiable(detail: Self.sentence(error))
             }
         }

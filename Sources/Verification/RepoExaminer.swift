@@ -58,7 +58,9 @@ struct RepoExaminer {
             evidence.manifests[commit] = readManifest(of: commit, stat: stat, in: repo)
         }
         for partial in repo.partials {
-            if case .live(let how) = liveness.liveness(of: partial, in: repo) { evidence.livePartials[partial.name] = how }
+            if case .live(let how) = liveness.liveness(of: partial, in: repo) {
+                evidence.livePartials[partial.name] = how
+            }
         }
         let views = repo.snapshots.map { snapshot in
             RevisionView(

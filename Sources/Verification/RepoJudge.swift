@@ -101,7 +101,8 @@ struct RepoJudge {
                     findings.append(
                         Finding(
                             .foreignEntry, path: path,
-                            detail: "white space around the commit keeps the Python client from using this ref offline"))
+                            detail: "white space around the commit keeps the Python client from using this ref offline")
+                    )
                 }
             } else {
                 findings.append(
@@ -116,7 +117,9 @@ struct RepoJudge {
             [.unreadable, .readError].contains(stray.code)
                 && stray.path.relative(to: repo.folder.appending("snapshots")) != nil
         }
-        guard !unread, !repo.strays.contains(where: { $0.path == repo.folder && $0.code.severity == .error }) else { return }
+        guard !unread, !repo.strays.contains(where: { $0.path == repo.folder && $0.code.severity == .error }) else {
+            return
+        }
         var linked: Set<BytePath> = []
         for snapshot in repo.snapshots {
             for file in snapshot.files { if case .blob(let name) = file.link { linked.insert(name) } }
@@ -126,12 +129,14 @@ struct RepoJudge {
             let path = repo.location(ofBlob: name)
             switch repo.content(ofBlob: name, store: store) {
             case .notAFile(let kind, _, _):
-                findings.append(Finding(.notAFile, path: path, blob: name, detail: "a \(kind.word) where a blob should be"))
+                findings.append(
+                    Finding(.notAFile, path: path, blob: name, detail: "a \(kind.word) where a blob should be"))
                 continue
             case .outside(_, let target):
                 findings.append(
                     Finding(
-                        .linkEscapesCache, path: path, blob: name, actual: target.text, detail: "points outside the cache"))
+                        .linkEscapesCache, path: path, blob: name, actual: target.text,
+                        detail: "points outside the cache"))
                 continue
             case .unreadable(let errno, _):
                 findings.append(Finding(.unreadable, path: path, blob: name, detail: describeErrno(errno)))

@@ -29,7 +29,8 @@ public struct LastUse: Sendable, Hashable {
 
     /// The last use that a file's own times tell: an access later than the last change, else that change.
     public init(stat: FileStat) {
-        self = stat.accessed > stat.modified
+        self =
+            stat.accessed > stat.modified
             ? LastUse(time: stat.accessed, source: .atime) : LastUse(time: stat.modified, source: .mtime)
     }
 

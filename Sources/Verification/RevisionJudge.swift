@@ -72,7 +72,8 @@ struct RevisionJudge {
             let path = repo.location(of: file, in: snapshot)
             switch content {
             case .file(let stat, let location, let blob):
-                guard stat.size == 0, let name = blob ?? file.recordedEtag, let named = ContentDigest(hex: name.text) else {
+                guard stat.size == 0, let name = blob ?? file.recordedEtag, let named = ContentDigest(hex: name.text)
+                else {
                     continue
                 }
                 // What nothing hashes to is known: no need to read it.
@@ -80,7 +81,8 @@ struct RevisionJudge {
                 guard named.hex != actual else { continue }
                 findings.append(
                     Finding(
-                        .digestMismatch, path: location, file: file.path, blob: name, expected: named.hex, actual: actual,
+                        .digestMismatch, path: location, file: file.path, blob: name, expected: named.hex,
+                        actual: actual,
                         detail: "the file is empty", content: stat.key))
             case .absent(let blob, let target):
                 if let blob, isArriving(blob) {
@@ -132,7 +134,8 @@ struct RevisionJudge {
             if let blob, isWrongBlob(blob, expected, stat) {
                 findings.append(
                     Finding(
-                        .wrongBlob, path: repo.location(of: snapshot.files[position], in: snapshot), file: path, blob: blob,
+                        .wrongBlob, path: repo.location(of: snapshot.files[position], in: snapshot), file: path,
+                        blob: blob,
                         expected: expected.expectedDigest, actual: blob.text,
                         detail: "the manifest of this revision names another blob for this path", content: stat.key))
             } else if stat.size != expected.size {
@@ -177,7 +180,8 @@ struct RevisionJudge {
 
     /// Whether a blob's name says that it is another file than the manifest's.
     private func isWrongBlob(_ blob: BytePath, _ expected: ManifestFile, _ stat: FileStat) -> Bool {
-        guard let named = ContentDigest(hex: blob.text), named.hex != expected.expectedDigest, named.hex != expected.xetHash
+        guard let named = ContentDigest(hex: blob.text), named.hex != expected.expectedDigest,
+            named.hex != expected.xetHash
         else { return false }
         // Some mirrors name blobs by digests of their own: content that is the expected one is right under any name.
         guard let wanted = ContentDigest(hex: expected.expectedDigest),
@@ -358,8 +362,11 @@ struct RevisionJudge {
                 return numbers.count == samples[set]?.total
                     || numbers.values.contains { covered.contains(snapshot.files[$0].path) }
             }
-            if members.count > 1, let first = members.min(by: { $0.key.totalText.lexicographicallyPrecedes($1.key.totalText) }) {
-                let totals = members.compactMap { samples[$0]?.total }.sorted().map(String.init).joined(separator: " and ")
+            if members.count > 1,
+                let first = members.min(by: { $0.key.totalText.lexicographicallyPrecedes($1.key.totalText) })
+            {
+                let totals = members.compactMap { samples[$0]?.total }.sorted().map(String.init).joined(
+                    separator: " and ")
                 findings.append(
                     Finding(
                         .shardSetMixed, path: folder.appending(first.folder),
@@ -387,7 +394,8 @@ struct RevisionJudge {
             if manifest == nil && isAnythingArriving {
                 findings.append(
                     Finding(
-                        .inFlight, path: folder.appending(path), file: path, detail: "it may be among what is being fetched"))
+                        .inFlight, path: folder.appending(path), file: path,
+                        detail: "it may be among what is being fetched"))
             } else if manifest != nil && expected == nil {
                 findings.append(
                     Finding(
@@ -430,7 +438,8 @@ struct RevisionJudge {
                 findings.append(
                     Finding(
                         isUpstream ? .badUpstream : code, path: location, file: file.path, blob: blob, offset: offset,
-                        detail: isUpstream ? "the published file itself is broken: \(detail)" : detail, content: stat.key))
+                        detail: isUpstream ? "the published file itself is broken: \(detail)" : detail,
+                        content: stat.key))
             case .unverifiable(let detail):
                 findings.append(
                     Finding(
@@ -451,7 +460,9 @@ struct RevisionJudge {
         _ split: GGUFSummary, at position: Int, location: BytePath, blob: BytePath?, stat: FileStat
     ) -> Finding? {
         let path = snapshot.files[position].path
-        guard let name = ShardFileName(path.lastComponent.bytes), let count = split.splitCount, count > 0 else { return nil }
+        guard let name = ShardFileName(path.lastComponent.bytes), let count = split.splitCount, count > 0 else {
+            return nil
+        }
         let number = (split.splitNumber ?? 0) &+ 1
         guard count != UInt64(name.total) || number != UInt64(name.number) else { return nil }
         return Finding(
@@ -470,8 +481,9 @@ struct RevisionJudge {
     }
 
     private func judgeDigests(alreadyWrong: [Finding]) -> [Finding] {
-        let known = Set(alreadyWrong.filter { $0.code == .digestMismatch || $0.code == .readError || $0.code == .unreadable }
-            .map(\.content))
+        let known = Set(
+            alreadyWrong.filter { $0.code == .digestMismatch || $0.code == .readError || $0.code == .unreadable }
+                .map(\.content))
         var findings: [Finding] = []
         var unnamed = 0
         for position in snapshot.files.indices {

@@ -65,7 +65,9 @@ struct RevisionView: Sendable {
         let file = snapshot.files[position]
         let expected = manifest?[file.path]
         var digests: [ContentDigest] = []
-        if let name = blob ?? file.recordedEtag, name.text != expected?.xetHash, let digest = ContentDigest(hex: name.text) {
+        if let name = blob ?? file.recordedEtag, name.text != expected?.xetHash,
+            let digest = ContentDigest(hex: name.text)
+        {
             digests.append(digest)
         }
         if let expected, let digest = ContentDigest(hex: expected.expectedDigest), !digests.contains(digest) {

@@ -186,7 +186,8 @@ private struct ManifestReader: JSONSink {
         guard text.count + range.count <= FormatLimits.maxShardNameBytes else {
             // Nothing longer means anything here; a path that long cannot exist on a disk.
             if case .extra = place { return }
-            throw JSONFault(.meaning("TextTooLong"), at: 0, "a name of more than \(FormatLimits.maxShardNameBytes) bytes")
+            throw JSONFault(
+                .meaning("TextTooLong"), at: 0, "a name of more than \(FormatLimits.maxShardNameBytes) bytes")
         }
         for index in range { text.append(bytes[index]) }
     }

@@ -1,0 +1,253 @@
+public import CacheScan
+public import HubCache
+public import LinuxIO
+
+/// What of a cache is meant.
+public enum CacheSelection: Sendable {
+    /// All of it.
+    case everything
+    /// One repo, and of it one revision or all.
+    case repo(RepoID, CommitHash?)
+}
+
+/// What a verification is told.
+public struct VerificationOptions: Sendable {
+    /// How deep it looks.
+    public var depth: VerificationDepth
+    /// How many threads work at once.
+    public var jobs: Int
+    /// At most so many bytes a second are hashed; nil for as fast as it goes.
+    public var bytesPerSecond: UInt64?
+    /// Whether remembered digests are left aside.
+    public var ignoresMemory: Bool
+    /// The secret that tensor names are hashed with.
+    public var hashSeed: UInt64
+
+    /// Makes options.
+    public init(
+        depth: VerificationDepth, jobs: Int = availableProcessors(), bytesPerSecond: UInt64? = nil,
+        ignoresMemory: Bool = false, hashSeed: UInt64 = .random(in: .min ... .max)
+    ) {
+        self.depth = depth
+        self.jobs = max(1, jobs)
+        self.bytesPerSecond = bytesPerSecond
+        self.ignoresMemory = ignoresMemory
+        self.hashSeed = hashSeed
+    }
+}
+
+/// The first half of the pipeline, from the disk to findings, for one cache.
+///
+/// It creates and changes nothing in the cache. Its calls block the caller's thread until they are done.
+public struct Verifier: Sendable {
+    private let scan: CacheScan
+    private let options: VerificationOptions
+    private let memory: Memory
+    private let progress: VerificationProgress
+    private let cancellation: Cancellation
+
+    /// Makes a verifier.
+    ///
+    /// - Parameters:
+    ///   - memory: what earlier runs found out; `Memory.none` for nothing.
+    ///   - progress: is told how far it is; may be read from another thread.
+    ///   - cancellation: when it is cancelled, the rest is left out and the report is not to be used.
+    public init(
+        root: CacheRoot, options: VerificationOptions, memory: Memory = .none,
+        progress: VerificationProgress = VerificationProgress(), cancellation: Cancellation = Cancellation()
+    ) {
+        scan = CacheScan(root: root)
+        self.options = options
+        self.memory = memory
+        self.progress = progress
+        self.cancellation = cancellation
+    }
+
+    /// Verifies what is selected.
+    ///
+    /// - Returns: nil when the selection is not in this cache.
+    /// - Throws: `SystemCallFailure` when the root cannot be read.
+    public func verify(_ selection: CacheSelection = .everything) throws(SystemCallFailure) -> CacheReport? {
+        let listing = try scan.list()
+        var folders = listing.repos
+        var onlyCommits: Set<CommitHash>?
+        var isWhole = true
+        if case .repo(let id, let commit) = selection {
+            folders = folders.filter { $0.id == id }
+            if folders.isEmpty { return nil }
+            onlyCommits = commit.map { [$0] }
+            isWhole = false
+        }
+        let reports = judge(folders, listing: listing, onlyCommits: onlyCommits)
+        return report(reports, listing: listing, isWhole: isWhole)
+    }
+
+    /// Verifies a plain folder or file.
+    public func verify(_ folder: PlainFolderScan, id: BytePath) -> CacheReport {
+        let examiner = examiner(store: StoreInventory())
+        var examined = examiner.examine(folder.scan(), onlyCommits: nil)
+        hash([examined.views], into: { examined.evidence.digests.merge($0) { _, new in new } })
+        let judge = RepoJudge(
+            repo: examined.repo, store: StoreInventory(), views: examined.views, evidence: examined.evidence,
+            depth: options.depth, onlyCommits: nil)
+        let repo = judge.report(displayID: "local:" + id.text)
+        memory.rememberHeaders(of: [examined], root: scan.root, looked: options.depth >= .headers)
+        return CacheReport(
+            path: scan.root.path, bytes: repo.bytes, freeBytes: scan.root.filesystem.availableBytes,
+            reclaimableBytes: repo.reclaimableBytes, otherBytes: 0, repos: [repo], findings: [], leftovers: [])
+    }
+
+    private func examiner(store: StoreInventory) -> RepoExaminer {
+        RepoExaminer(
+            root: scan.root, store: store, depth: options.depth,
+            facts: memory.facts(of: scan.root, depth: options.depth, isFresh: options.ignoresMemory),
+            liveness: LivenessProbe(root: scan.root, now: currentTime()),
+            headerCheck: HeaderCheck(hashSeed: options.hashSeed), cancellation: cancellation)
+    }
+
+    /// Scans, examines and judges repos. Below the digests depth each is forgotten when it is judged, so that memory does not
+    /// grow with the cache.
+    private func judge(
+        _ folders: [CacheListing.RepoFolder], listing: CacheListing, onlyCommits: Set<CommitHash>?
+    ) -> [RepoReport] {
+        let examiner = examiner(store: listing.store)
+        let scan = scan
+        let memory = memory
+        let depth = options.depth
+        let cancellation = cancellation
+        let progress = progress
+        progress.begin(repos: folders.count)
+        @Sendable func report(_ examined: ExaminedRepo) -> RepoReport {
+            RepoJudge(
+                repo: examined.repo, store: listing.store, views: examined.views, evidence: examined.evidence,
+                depth: depth,
+                onlyCommits: examined.onlyCommits
+            ).report(displayID: examined.repo.displayID(in: scan.root.path))
+        }
+        @Sendable func examine(_ folder: CacheListing.RepoFolder) -> ExaminedRepo? {
+            if cancellation.isCancelled { return nil }
+            let repo = scan.scanRepo(folder, store: listing.store)
+            let examined = examiner.examine(repo, onlyCommits: onlyCommits)
+            progress.finishRepo()
+            return examined
+        }
+        guard depth == .digests else {
+            return mapOnThreads(options.jobs, name: "hfj-verify", folders) { folder -> RepoReport? in
+                guard let examined = examine(folder) else { return nil }
+                memory.rememberHeaders(of: [examined], root: scan.root, looked: depth >= .headers)
+                return report(examined)
+            }.compactMap(\.self)
+        }
+        var examined = mapOnThreads(options.jobs, name: "hfj-verify", folders, examine).compactMap(\.self)
+        memory.rememberHeaders(of: examined, root: scan.root, looked: true)
+        hash(examined.map(\.judgedViews)) { digests in
+            for index in examined.indices { examined[index].evidence.digests.merge(digests) { _, new in new } }
+        }
+        if cancellation.isCancelled { return [] }
+        return mapOnThreads(options.jobs, name: "hfj-verify", examined, report)
+    }
+
+    private func hash(
+        _ views: [[RevisionView]], into merge: ([DigestKey: DigestEvidence]) -> Void
+    ) {
+        guard options.depth == .digests else { return }
+        let pass = DigestPass(
+            root: scan.root, options: options, memory: memory, progress: progress, cancellation: cancellation)
+        merge(pass.run(views.flatMap(\.self)))
+    }
+
+    // MARK: the whole cache
+
+    private func report(_ repos: [RepoReport], listing: CacheListing, isWhole: Bool) -> CacheReport {
+        var repos = repos
+        var report = CacheReport(
+            path: scan.root.path, bytes: 0, freeBytes: scan.root.filesystem.availableBytes, reclaimableBytes: 0,
+            otherBytes: 0, repos: [], findings: [], leftovers: [])
+        var tally = listing.tally
+        tally.add(listing.store.tally)
+        var payloadUsers: [BytePath: Int] = [:]
+        var linkedElsewhere: Set<BytePath> = []
+        for repo in repos {
+            tally.add(repo.tally)
+            for payload in repo.payloads { payloadUsers[payload, default: 0] += 1 }
+            linkedElsewhere.formUnion(repo.elsewhere)
+        }
+        for index in repos.indices {
+            repos[index].settle(payloadUsers: payloadUsers, linkedElsewhere: linkedElsewhere)
+            report.reclaimableBytes &+= repos[index].reclaimableBytes
+        }
+        if isWhole {
+            report.bytes = tally.total
+            var other = listing.tally
+            other.add(listing.store.tally)
+            let used = payloadUsers.keys.reduce(UInt64(0)) { $0 &+ (listing.store.payloads[$1]?.stat.allocated ?? 0) }
+            report.otherBytes = other.total &- min(used, other.total)
+            judgeRoot(listing, payloadUsers: payloadUsers, into: &report)
+        } else {
+            report.bytes = repos.reduce(0) { $0 &+ $1.bytes }
+        }
+        report.repos = repos
+        return report
+    }
+
+    private func judgeRoot(_ listing: CacheListing, payloadUsers: [BytePath: Int], into report: inout CacheReport) {
+        var findings: [Finding] = []
+        for stray in listing.strays + listing.store.strays {
+            findings.append(Finding(stray.code, path: stray.path, detail: stray.detail))
+            if stray.allocated > 0 {
+                report.leftovers.append(Leftover(path: stray.path, kind: stray.code.rawValue, bytes: stray.allocated))
+            }
+        }
+        let liveness = LivenessProbe(root: scan.root, now: currentTime())
+        for partial in listing.oldPartials {
+            if case .live(let how) = liveness.liveness(ofRootPartial: partial) {
+                findings.append(Finding(.inFlight, path: partial.name, detail: how))
+            } else {
+                findings.append(
+                    Finding(.stalePartial, path: partial.name, detail: "a temporary download of a client before 0.23"))
+                report.reclaimableBytes &+= partial.stat.allocated
+                report.leftovers.append(
+                    Leftover(path: partial.name, kind: FindingCode.stalePartial.rawValue, bytes: partial.stat.allocated)
+                )
+            }
+        }
+        for lock in listing.softLocks where lock.isStale {
+            findings.append(
+                Finding(
+                    .staleSoftLock, path: lock.path,
+                    detail: "process \(lock.processID) of this machine, which made it, is gone"))
+        }
+        for (name, payload) in listing.store.payloads.sorted(by: { $0.key < $1.key }) where payloadUsers[name] == nil {
+            let path = StoreInventory.location(of: name)
+            findings.append(
+                Finding(
+                    .orphanPayload, path: path, blob: name,
+                    detail: payload.hasManifest
+                        ? "no repo links to it" : "no repo links to it; without a readable manifest it is kept for ever"
+                ))
+            report.leftovers.append(
+                Leftover(path: path, kind: FindingCode.orphanPayload.rawValue, bytes: payload.stat.allocated))
+            if payload.hasManifest { report.reclaimableBytes &+= payload.stat.allocated }
+        }
+        report.findings = findings.sortedForReading()
+    }
+}
+
+extension RepoReport {
+    /// What only the whole cache can tell: blobs that other repos link to are no orphans, and payloads that other repos use
+    /// are not held by one revision alone.
+    fileprivate mutating func settle(payloadUsers: [BytePath: Int], linkedElsewhere: Set<BytePath>) {
+        for index in revisions.indices {
+            for (payload, bytes) in revisions[index].uniquePayloads where payloadUsers[payload] ?? 0 > 1 {
+                revisions[index].uniqueBytes &-= bytes
+            }
+        }
+        guard !linkedElsewhere.isEmpty else { return }
+        findings.removeAll { $0.code == .orphanBlob && linkedElsewhere.contains($0.path) }
+        for leftover in leftovers
+        where leftover.kind == FindingCode.orphanBlob.rawValue && linkedElsewhere.contains(leftover.path) {
+            reclaimableBytes &-= leftover.bytes
+        }
+        leftovers.removeAll { $0.kind == FindingCode.orphanBlob.rawValue && linkedElsewhere.contains($0.path) }
+    }
+}

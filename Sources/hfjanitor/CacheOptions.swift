@@ -1,0 +1,205 @@
+import ArgumentParser
+import CacheScan
+import HubCache
+import LinuxIO
+
+/// Which caches a command works on, for every command.
+struct CacheOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp("A cache root; repeatable. Default: the one huggingface_hub uses.", valueName: "dir"))
+    var cache: [String] = []
+
+    @Flag(name: .long, help: "Print one JSON document.")
+    var json = false
+}
+
+/// The caches that a command was given, opened.
+struct OpenedCaches {
+    /// The roots, each once, in the order they were named.
+    let roots: [CacheRoot]
+    /// The default cache's path when nothing was named and it does not exist yet.
+    let absentDefault: BytePath?
+
+    /// Opens the caches.
+    ///
+    /// - Throws: `CommandFailure` when a named cache is not there or cannot be read.
+    init(_ options: CacheOptions) throws {
+        let locator = CacheLocator(environment: Terminal.environment)
+        if options.cache.isEmpty {
+            let path = locator.hubCache
+            do throws(SystemCallFailure) {
+                roots = [try CacheRoot(opening: path)]
+                absentDefault = nil
+            } catch {
+                guard error.isAbsent else { throw OpenedCaches.failure(error, path) }
+                roots = []
+                absentDefault = path
+            }
+            return
+        }
+        var opened: [CacheRoot] = []
+        for text in options.cache {
+            let path = BytePath(locator.expand(text))
+            do throws(SystemCallFailure) {
+                let root = try CacheRoot(opening: path)
+                if !opened.contains(where: { $0.stat.key == root.stat.key }) { opened.append(root) }
+            } catch {
+                throw OpenedCaches.failure(error, path)
+            }
+        }
+        roots = opened
+        absentDefault = nil
+    }
+
+    private static func failure(_ error: SystemCallFailure, _ path: BytePath) -> CommandFailure {
+        if error.isAbsent {
+            return CommandFailure(
+                status: .absent,
+                message: "no cache at '\(path.display)': \(error.reason); check --cache and HF_HUB_CACHE")
+        }
+        if error.isPermission {
+            return CommandFailure(
+                status: .permission,
+                message:
+                    "cannot read the cache '\(path.display)': \(error.reason); run as its owner, or see 'hfjanitor doctor'"
+            )
+        }
+        return CommandFailure(status: .cannotRead, message: "cannot read the cache '\(path.display)': \(error.reason)")
+    }
+}
+
+/// What one TARGET means.
+enum Selected {
+    /// A repo of a cache, or one revision of it.
+    case repo(cache: Int, RepoID, CommitHash?)
+    /// A whole cache, by its path.
+    case cache(Int)
+    /// A plain folder or weight file, and how it was named.
+    case folder(PlainFolderScan, id: BytePath)
+}
+
+/// Finds out what TARGETs mean.
+struct TargetResolver {
+    private(set) var roots: [CacheRoot]
+
+    init(_ caches: OpenedCaches) { roots = caches.roots }
+
+    /// Finds what a text names.
+    ///
+    /// - Throws: `CommandFailure`: 64 when it cannot be a target or means several things, 66 when it is not here.
+    mutating func resolve(_ text: String) throws -> Selected {
+        if ["/", "./", "../", "~/"].contains(where: { text.hasPrefix($0) }) || [".", "..", "~"].contains(text) {
+            return try resolvePath(text)
+        }
+        guard let name = TargetName(text) else {
+            throw CommandFailure(
+                status: .usage,
+                message:
+                    "'\(displayText(of: text))' is not a repo: use org/name, dataset/org/name, or ./PATH for a folder")
+        }
+        var found: [(cache: Int, id: RepoID)] = []
+        for (index, root) in roots.enumerated() {
+            for id in Set(name.candidates)
+            where (try? root.open(id.folder, options: .directory)) != nil || isLink(id, root) {
+                found.append((index, id))
+            }
+        }
+        guard let only = found.first else {
+            let places = roots.map { "'\($0.path.display)'" }.joined(separator: ", ")
+            throw CommandFailure(
+                status: .absent,
+                message:
+                    "no repo '\(displayText(of: text))' in \(places.isEmpty ? "any cache" : places); see 'hfjanitor ls'"
+            )
+        }
+        guard found.count == 1 else {
+            let list = found.map { "  \($0.id)  in \(roots[$0.cache].path.display)" }.sorted().joined(separator: "\n")
+            throw CommandFailure(
+                status: .usage,
+                message: "'\(displayText(of: text))' may mean any of these; name its type or its cache:\n\(list)")
+        }
+        guard let revision = name.revision else { return .repo(cache: only.cache, only.id, nil) }
+        return .repo(cache: only.cache, only.id, try commit(named: revision, of: only.id, in: roots[only.cache]))
+    }
+
+    private func isLink(_ id: RepoID, _ root: CacheRoot) -> Bool {
+        ((try? CacheScan(root: root).list())?.repos.contains { $0.id == id }) ?? false
+    }
+
+    private func commit(named revision: String, of id: RepoID, in root: CacheRoot) throws -> CommitHash {
+        let scan = CacheScan(root: root)
+        let listing: CacheListing
+        do throws(SystemCallFailure) { listing = try scan.list() } catch {
+            throw CommandFailure(status: .cannotRead, message: "cannot read '\(root.path.display)': \(error.reason)")
+        }
+        guard let folder = listing.repos.first(where: { $0.id == id }) else {
+            throw CommandFailure(status: .absent, message: "no repo '\(id)' any more")
+        }
+        let repo = scan.scanRepo(folder, store: listing.store)
+        let commits = repo.commits(named: revision)
+        let known = repo.snapshots.compactMap(\.commit)
+        switch commits.count {
+        case 1:
+            guard let commit = commits.first, known.contains(commit) else {
+                throw CommandFailure(
+                    status: .absent,
+                    message:
+                        "'\(displayText(of: revision))' of \(id) is commit \(commits[0].hex), of which nothing is here")
+            }
+            return commit
+        case 0:
+            throw CommandFailure(
+                status: .absent,
+                message:
+                    "\(id) has no revision '\(displayText(of: revision))' here; see 'hfjanitor ls --revisions \(id)'")
+        default:
+            let list = commits.map { "  \($0.hex)" }.joined(separator: "\n")
+            throw CommandFailure(
+                status: .usage, message: "'\(displayText(of: revision))' is the start of several commits:\n\(list)")
+        }
+    }
+
+    /// A path that is a cache, or a repo's or revision's folder in one, means that; any other is a plain folder.
+    private mutating func resolvePath(_ text: String) throws -> Selected {
+        let path = BytePath(CacheLocator(environment: Terminal.environment).expand(text))
+        let folder: PlainFolderScan
+        do throws(SystemCallFailure) { folder = try PlainFolderScan(opening: path) } catch {
+            throw CommandFailure(
+                status: error.isAbsent ? .absent : error.isPermission ? .permission : .cannotRead,
+                message: "cannot read '\(path.display)': \(error.reason)")
+        }
+        guard !folder.isSingleFile else { return .folder(folder, id: path) }
+        let place = folder.root.path
+        if looksLikeCache(folder.root) { return .cache(try index(ofCacheAt: place)) }
+        if let id = RepoID(folder: place.lastComponent), looksLikeRepo(folder.root) {
+            return .repo(cache: try index(ofCacheAt: place.parent), id, nil)
+        }
+        let repo = place.parent.parent
+        if let commit = CommitHash(place.lastComponent), place.parent.lastComponent == "snapshots",
+            let id = RepoID(folder: repo.lastComponent)
+        {
+            return .repo(cache: try index(ofCacheAt: repo.parent), id, commit)
+        }
+        return .folder(folder, id: path)
+    }
+
+    private func looksLikeCache(_ root: CacheRoot) -> Bool {
+        if roots.contains(where: { $0.stat.key == root.stat.key }) { return true }
+        return !((try? CacheScan(root: root).list())?.repos.isEmpty ?? true)
+    }
+
+    private func looksLikeRepo(_ root: CacheRoot) -> Bool {
+        ["snapshots", "blobs", "refs"].contains { (try? root.open(BytePath($0), options: .directory)) != nil }
+    }
+
+    private mutating func index(ofCacheAt path: BytePath) throws -> Int {
+        let root: CacheRoot
+        do throws(SystemCallFailure) { root = try CacheRoot(opening: path.isEmpty ? "/" : path) } catch {
+            throw CommandFailure(status: .cannotRead, message: "cannot read '\(path.display)': \(error.reason)")
+        }
+        if let known = roots.firstIndex(where: { $0.stat.key == root.stat.key }) { return known }
+        roots.append(root)
+        return roots.count - 1
+    }
+}

@@ -1,0 +1,20 @@
+import ArgumentParser
+
+@main
+struct HFJanitor: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hfjanitor",
+        abstract: "Proves that every model in a Hugging Face cache is complete and uncorrupted.",
+        discussion: """
+            The cache is found as huggingface_hub finds it: HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub; --cache names \
+            others. A TARGET is org/name, name, model/org/name, dataset/…, space/…, kernel/… or hf://…, each with an optional \
+            @revision; or, starting with /, ./, ../ or ~/, a plain folder of weights or one weight file.
+            """,
+        version: Version.text,
+        subcommands: [Verify.self, List.self, Ready.self, Doctor.self])
+}
+
+/// The program's version.
+enum Version {
+    static let text = "0.1.0"
+}

@@ -1,8 +1,0 @@
-import ArgumentParser
-
-@main
-struct HFJanitor: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "hfjanitor")
-    func run() throws {
-    }
-}

@@ -1,0 +1,104 @@
+import ArgumentParser
+import CacheScan
+import FoundationEssentials
+import HubCache
+import LinuxIO
+import Verification
+
+struct Ready: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Exit 0 only when a model is whole and sound: for ExecStartPre=.",
+        discussion: """
+            Looks at headers and at what earlier checks remember of digests. Without @revision, the one that refs/main names, \
+            else the only one. Never starts a download.
+
+            Exit status: 0 ready; 1 not sound; 66 not here; 75 still arriving; 77 a file it needs cannot be read.
+            """)
+
+    @Argument(help: "A repo, a revision, a folder or a weight file.")
+    var target: String
+
+    @Flag(help: "A revision without any weights here is ready too.")
+    var allowSubset = false
+
+    @OptionGroup var caches: CacheOptions
+
+    private struct Document: Encodable {
+        var schema = "hfjanitor.ready/1"
+        var id: String
+        var commit: String?
+        var ready: Bool
+        var state: String
+        var findings: [FindingDocument]
+    }
+
+    func run() throws {
+        try reportingFailures {
+            let opened = try OpenedCaches(caches)
+            if opened.roots.isEmpty, let path = opened.absentDefault, !target.hasPrefix("/"), !target.hasPrefix(".") {
+                throw CommandFailure(
+                    status: .absent,
+                    message: "'\(displayText(of: target))' is not here: there is no cache yet at '\(path.display)'")
+            }
+            var work = try VerificationRun(opened, options: VerificationOptions(depth: .headers))
+            let reports = try work.reports(of: [target])
+            guard let repo = reports.first?.repos.first else {
+                throw CommandFailure(status: .absent, message: "'\(displayText(of: target))' is not here")
+            }
+            let revision = try chosen(of: repo)
+            // What could not be looked at in the repo's folder may be part of the revision.
+            let findings = revision.findings + repo.findings.filter { $0.code.state == .unknown }
+            let status = status(of: revision, findings)
+            if caches.json {
+                try printJSON(
+                    Document(
+                        id: repo.id, commit: revision.commit?.hex, ready: status == .good,
+                        state: revision.state.rawValue,
+                        findings: findings.map(FindingDocument.init)))
+            } else {
+                show(repo, revision, findings, status)
+            }
+            return status
+        }
+    }
+
+    private func chosen(of repo: RepoReport) throws -> RevisionReport {
+        if let main = repo.revisions.first(where: { $0.refs.contains("main") }) { return main }
+        if repo.revisions.count == 1, let only = repo.revisions.first { return only }
+        if repo.revisions.isEmpty {
+            let isArriving = repo.findings.contains { $0.code == .inFlight }
+            throw CommandFailure(
+                status: isArriving ? .busy : .absent,
+                message: "\(repo.id) has no revision here\(isArriving ? " yet: it is being fetched" : "")")
+        }
+        let list = repo.revisions.map { "  \(repo.id)@\($0.commit?.hex ?? "")" }.joined(separator: "\n")
+        throw CommandFailure(
+            status: .usage, message: "\(repo.id) has no ref main and several revisions; name one of:\n\(list)")
+    }
+
+    private func status(of revision: RevisionReport, _ findings: [Finding]) -> ExitStatus {
+        switch revision.state {
+        case .corrupt, .partial: return .found
+        case .downloading: return .busy
+        case .unknown: return findings.contains { $0.code == .readError } ? .found : .permission
+        case .complete: break
+        }
+        if findings.contains(where: { $0.code == .readError }) { return .found }
+        if findings.contains(where: { $0.code == .unreadable }) { return .permission }
+        if !allowSubset && findings.contains(where: { $0.code == .weightsAbsent }) { return .found }
+        return .good
+    }
+
+    private func show(_ repo: RepoReport, _ revision: RevisionReport, _ findings: [Finding], _ status: ExitStatus) {
+        let name = displayText(of: repo.id) + (revision.commit.map { "@\($0.short)" } ?? "")
+        if status == .good {
+            Terminal.print("\(name) is ready: \(counted(revision.fileCount, "file")), \(formatBytes(revision.bytes))")
+            return
+        }
+        Terminal.print("\(name) is not ready: \(revision.state.rawValue)")
+        for finding in findings where finding.severity == .error || [.inFlight, .weightsAbsent].contains(finding.code) {
+            let place = (finding.file ?? finding.path).display
+            Terminal.print("  \(finding.code.rawValue)  \(place)  \(displayText(of: finding.detail ?? ""))")
+        }
+    }
+}

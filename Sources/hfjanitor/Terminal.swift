@@ -1,0 +1,131 @@
+internal import Glibc
+internal import HubCache
+
+/// What the program writes to: results on standard output, everything else on standard error.
+enum Terminal {
+    /// Whether standard output is a terminal that should get colours.
+    static let hasColour = isatty(STDOUT_FILENO) == 1 && wantsColour
+    /// Whether standard error is a terminal that can show progress.
+    static let hasProgress = isatty(STDERR_FILENO) == 1 && !isDumb
+
+    private static let wantsColour = !isSet("NO_COLOR") && !isDumb
+    private static let isDumb = variable("TERM") == "dumb"
+
+    /// An environment variable.
+    static func variable(_ name: String) -> String? {
+        guard let value = unsafe getenv(name) else { return nil }
+        return unsafe String(cString: value)
+    }
+
+    private static func isSet(_ name: String) -> Bool { !(variable(name) ?? "").isEmpty }
+
+    /// The whole environment.
+    static var environment: [String: String] {
+        var result: [String: String] = [:]
+        var entry = unsafe environ
+        while let text = unsafe entry.pointee {
+            let pair = unsafe String(cString: text).split(
+                separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if pair.count == 2 { result[String(pair[0])] = String(pair[1]) }
+            unsafe entry += 1
+        }
+        return result
+    }
+
+    /// Prints a result.
+    static func print(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
+
+    /// Prints a diagnostic.
+    static func complain(_ text: String) { write("hfjanitor: " + text + "\n", to: STDERR_FILENO) }
+
+    /// Writes all of a text, or as much as the reader takes.
+    static func write(_ text: String, to descriptor: Int32) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 {
+                if errno == EINTR { continue }
+                return
+            }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+
+    /// Colours, where there are any.
+    enum Style: String {
+        case bold = "1"
+        case dim = "2"
+        case red = "31"
+        case green = "32"
+        case yellow = "33"
+    }
+
+    static func styled(_ text: String, _ style: Style) -> String {
+        hasColour && !text.isEmpty ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
+    }
+}
+
+/// A size for a person: powers of 1000, the unit spelled out.
+func formatBytes(_ bytes: UInt64) -> String {
+    guard bytes >= 1000 else { return "\(bytes) B" }
+    let units = ["kB", "MB", "GB", "TB", "PB", "EB"]
+    var value = Double(bytes) / 1000
+    var unit = 0
+    while value >= 999.95, unit + 1 < units.count {
+        value /= 1000
+        unit += 1
+    }
+    let tenths = Int((value * 10).rounded())
+    return value >= 100 ? "\(Int(value.rounded())) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
+}
+
+/// A duration for a person.
+func formatSeconds(_ seconds: Double) -> String {
+    if seconds < 10 {
+        let hundredths = Int((seconds * 100).rounded())
+        let rest = hundredths % 100
+        return "\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest) s"
+    }
+    let whole = Int(seconds.rounded())
+    if whole < 120 { return "\(whole) s" }
+    if whole < 7200 { return "\(whole / 60) min \(whole % 60) s" }
+    return "\(whole / 3600) h \(whole % 3600 / 60) min"
+}
+
+/// How long ago something was, for a person.
+func formatAge(_ time: Timestamp, now: Timestamp) -> String {
+    let seconds = (now.nanoseconds &- time.nanoseconds) / 1_000_000_000
+    switch seconds {
+    case ..<0: return "in the future"
+    case ..<60: return "just now"
+    case ..<3600: return "\(seconds / 60) min ago"
+    case ..<(48 * 3600): return "\(seconds / 3600) h ago"
+    default: return "\(seconds / 86400) days ago"
+    }
+}
+
+/// A table whose columns are as wide as they must be; the last one is not padded.
+struct Table {
+    private var rows: [[(text: String, style: Terminal.Style?)]] = []
+
+    mutating func add(_ cells: [(String, Terminal.Style?)]) { rows.append(cells.map { (text: $0.0, style: $0.1) }) }
+
+    /// The lines, each behind an indent.
+    func lines(rightAligned: Set<Int> = []) -> [String] {
+        let columns = rows.map(\.count).max() ?? 0
+        let widths = (0..<columns).map { column in
+            rows.compactMap { $0.count > column ? $0[column].text.count : nil }.max() ?? 0
+        }
+        return rows.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                let padding = String(repeating: " ", count: widths[column] - cell.text.count)
+                let shown = cell.style.map { Terminal.styled(cell.text, $0) } ?? cell.text
+                let isLast = column == row.count - 1
+                line += rightAligned.contains(column) ? padding + shown : shown + (isLast ? "" : padding)
+                if !isLast { line += "  " }
+            }
+            return line
+        }
+    }
+}

@@ -1,0 +1,73 @@
+import CacheScan
+import HubCache
+import Ledger
+import LinuxIO
+import Verification
+
+/// One run of the pipeline for a command: the ledger, the progress line, the way to stop.
+struct VerificationRun {
+    let progress = VerificationProgress()
+    private let options: VerificationOptions
+    private let memory: Memory
+    private var resolver: TargetResolver
+
+    init(_ opened: OpenedCaches, options: VerificationOptions) throws {
+        self.options = options
+        resolver = TargetResolver(opened)
+        memory = Memory.open(environment: Terminal.environment, programVersion: Version.text)
+        Interruption.install()
+    }
+
+    /// Verifies what is named, or everything.
+    ///
+    /// - Throws: `CommandFailure` when a target is not there, a cache cannot be read, or the run was interrupted.
+    mutating func reports(of targets: [String]) throws -> [CacheReport] {
+        let selected = try targets.map { try resolver.resolve($0) }
+        let line = ProgressLine(progress, isShown: Terminal.hasProgress)
+        defer {
+            line.end()
+            if let problem = memory.problem { Terminal.complain(problem) }
+        }
+        var reports: [CacheReport] = []
+        if targets.isEmpty {
+            for root in resolver.roots { reports += try verify(root, .everything).map { [$0] } ?? [] }
+        }
+        for item in selected {
+            switch item {
+            case .cache(let index): reports += try verify(resolver.roots[index], .everything).map { [$0] } ?? []
+            case .repo(let index, let id, let commit):
+                let root = resolver.roots[index]
+                guard let report = try verify(root, .repo(id, commit)) else {
+                    throw CommandFailure(status: .absent, message: "no repo '\(id)' in '\(root.path.display)' any more")
+                }
+                if let known = reports.firstIndex(where: { $0.path == report.path }) {
+                    reports[known].bytes &+= report.bytes
+                    reports[known].reclaimableBytes &+= report.reclaimableBytes
+                    reports[known].repos += report.repos
+                } else {
+                    reports.append(report)
+                }
+            case .folder(let folder, let id): reports.append(verifier(folder.root).verify(folder, id: id))
+            }
+        }
+        if Interruption.cancellation.isCancelled {
+            throw CommandFailure(status: .interrupted, message: "interrupted; digests computed so far are remembered")
+        }
+        return reports
+    }
+
+    private func verifier(_ root: CacheRoot) -> Verifier {
+        Verifier(
+            root: root, options: options, memory: memory, progress: progress, cancellation: Interruption.cancellation)
+    }
+
+    private func verify(_ root: CacheRoot, _ selection: CacheSelection) throws -> CacheReport? {
+        do throws(SystemCallFailure) {
+            return try verifier(root).verify(selection)
+        } catch {
+            throw CommandFailure(
+                status: error.isPermission ? .permission : .cannotRead,
+                message: "cannot read the cache '\(root.path.display)': \(error.reason)")
+        }
+    }
+}
