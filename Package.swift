@@ -52,12 +52,13 @@ let package = Package(
             name: "Verification",
             dependencies: ["CacheScan", "Digests", "HubCache", "Ledger", "LinuxIO", "WeightFormats"],
             swiftSettings: strict),
+        .target(name: "Diagnosis", dependencies: ["CacheScan", "HubCache", "LinuxIO"], swiftSettings: strict),
 
         // Edge: parse, call, render.
         .executableTarget(
             name: "hfjanitor",
             dependencies: [
-                "CacheScan", "HubCache", "Ledger", "LinuxIO", "Verification",
+                "CacheScan", "Diagnosis", "HubCache", "Ledger", "LinuxIO", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -116,3 +116,17 @@ public struct CacheScan: Sendable {
         }
     }
 }
+
+extension CacheScan {
+    /// The bytes on the disk of a folder and everything below it, each inode once.
+    public static func allocatedBytes(of root: CacheRoot) -> UInt64 {
+        var tally = AllocationTally()
+        tally.add(root.stat)
+        guard let listing = try? root.openForListing().listDirectory() else { return tally.total }
+        for entry in listing.entries {
+            tally.add(entry.stat)
+            if entry.stat.kind == .directory { tally.add(tallyTree(entry.name, in: root.descriptor, depth: 0)) }
+        }
+        return tally.total
+    }
+}

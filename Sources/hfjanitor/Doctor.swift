@@ -1,5 +1,82 @@
 import ArgumentParser
+import CacheScan
+import Diagnosis
+import HubCache
+import LinuxIO
+import Verification
 
 struct Doctor: ParsableCommand {
-    func run() throws {}
+    static let configuration = CommandConfiguration(
+        abstract: "Look at the machine and the setup: permissions, mounts, locks, limits, each with a remedy.",
+        discussion: """
+            Changes nothing.
+
+            Exit status: 0 nothing wrong; 1 a problem was found; 66 no such cache.
+            """)
+
+    @OptionGroup var caches: CacheOptions
+
+    private struct Document: Encodable {
+        struct Item: Encodable {
+            var name: String
+            var cache: String?
+            var status: String
+            var detail: String
+            var remedy: String?
+        }
+
+        var schema = "hfjanitor.doctor/1"
+        var checks: [Item]
+    }
+
+    func run() throws {
+        try reportingFailures {
+            let opened = try OpenedCaches(caches)
+            var checks = MachineDiagnosis(environment: Terminal.environment).checks()
+            checks.append(memoryCheck())
+            if let path = opened.absentDefault {
+                checks.append(Check("cache", .note, "there is no cache yet at '\(path.display)'"))
+            }
+            for root in opened.roots { checks += CacheDiagnosis(root: root).checks() }
+            if caches.json {
+                let items = checks.map {
+                    Document.Item(
+                        name: $0.name, cache: $0.cache, status: $0.status.rawValue, detail: $0.detail, remedy: $0.remedy
+                    )
+                }
+                try printJSON(Document(checks: items))
+            } else {
+                show(checks)
+            }
+            return checks.contains { $0.status == .problem } ? .found : .good
+        }
+    }
+
+    private func memoryCheck() -> Check {
+        let memory = Memory.open(environment: Terminal.environment, programVersion: Version.text)
+        guard let problem = memory.problem else { return Check("ledger", .good, "digests are remembered") }
+        return Check(
+            "ledger", .note, displayText(of: problem),
+            remedy: "verification works without it, and hashes everything anew")
+    }
+
+    private func show(_ checks: [Check]) {
+        var cache: String?
+        for check in checks {
+            if check.cache != cache, let name = check.cache {
+                cache = name
+                Terminal.print(Terminal.styled(name, .bold))
+            }
+            let mark: String =
+                switch check.status {
+                case .good: Terminal.styled("good   ", .green)
+                case .note: Terminal.styled("note   ", .yellow)
+                case .problem: Terminal.styled("PROBLEM", .red)
+                }
+            Terminal.print("\(mark)  \(check.name): \(check.detail)")
+            if let remedy = check.remedy, check.status != .good { Terminal.print("         → \(remedy)") }
+        }
+        let problems = checks.count { $0.status == .problem }
+        Terminal.print(problems == 0 ? "Nothing wrong." : "\(counted(problems, "problem")) to solve.")
+    }
 }
