@@ -116,23 +116,23 @@ public struct SafetensorsParser: WeightFileParser {
                     phase = .encodingOnly
                     // A fault may name the start of a token in an earlier piece; such tokens are ASCII.
                     let faulty = max(error.offset + Self.lengthBytes, position) - position
-                    checkEncoding(bytes, range.lowerBound + Int(faulty)..<range.upperBound)
+                    checkEncoding(bytes, range.lowerBound + Int(faulty)..<range.upperBound, at: position + faulty)
                 }
             }
         } else if phase == .encodingOnly {
-            checkEncoding(bytes, range)
+            checkEncoding(bytes, range, at: position)
         }
     }
 
-    private mutating func checkEncoding(_ bytes: Span<UInt8>, _ range: Range<Int>) {
+    private mutating func checkEncoding(_ bytes: Span<UInt8>, _ range: Range<Int>, at start: UInt64) {
         for index in range {
             let byte = bytes[index]
             if utf8.isComplete {
                 if byte >= 0x80, !utf8.begin(byte) {
-                    return noteEncodingFault(at: position + UInt64(index - range.lowerBound))
+                    return noteEncodingFault(at: start + UInt64(index - range.lowerBound))
                 }
             } else if !utf8.take(byte) {
-                return noteEncodingFault(at: position + UInt64(index - range.lowerBound))
+                return noteEncodingFault(at: start + UInt64(index - range.lowerBound))
             }
         }
     }
