@@ -20,7 +20,8 @@ let package = Package(
     ]
         + ["FuzzIndex", "FuzzSafetensors", "FuzzTorchZip", "FuzzGGUF"].map {
             .executableTarget(
-                name: $0, dependencies: ["CFuzzer", "FuzzSupport", .product(name: "WeightFormats", package: "hfjanitor")],
+                name: $0,
+                dependencies: ["CFuzzer", "FuzzSupport", .product(name: "WeightFormats", package: "hfjanitor")],
                 swiftSettings: fuzzer, linkerSettings: fuzzerLink)
         }
 )
