@@ -18,6 +18,8 @@ import WeightFormats
             [0x80, 2, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E, 0x80, 2, 0x4D],
             .torchLegacy
         ),
+        ("real torch zip", TorchFixtures.zip, .zip),
+        ("real torch legacy", TorchFixtures.legacy, .torchLegacy),
         ("another pickle", [0x80, 2, 0x7D, 0x71, 0], .other),
         ("tar", Array(repeating: 0, count: 257) + Array("ustar\u{0}00".utf8), .tar),
         ("LFS pointer", Array("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n".utf8), .lfsPointer),

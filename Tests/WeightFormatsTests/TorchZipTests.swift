@@ -90,6 +90,19 @@ struct ZipBuilder {
         Entry(name: "archive/.data/serialization_id", data: Array("1".utf8)),
     ])
 
+    /// A zip64 archive whose plain end record says it all and whose zip64 end record has lost its signature.
+    func patchedPlain() -> [UInt8] {
+        var (bytes, directory, end) = parts
+        bytes[end] = 0
+        let plain = bytes.count - 22
+        var fields: [UInt8] = []
+        for _ in 0..<2 { fields.append(entries.count, bytes: 2) }
+        fields.append(end - directory, bytes: 4)
+        fields.append(directory, bytes: 4)
+        bytes.replaceSubrange(plain + 8..<plain + 20, with: fields)
+        return bytes
+    }
+
     /// The bytes with one field of the file overwritten.
     func patched(_ place: (_ directory: Int, _ end: Int) -> Int, _ value: UInt64, _ count: Int) -> [UInt8] {
         var (bytes, directory, end) = parts
@@ -128,7 +141,20 @@ private func changed(_ change: (inout ZipBuilder) -> Void) -> ZipBuilder {
         Row("only the end record gone", Array(torch.parts.bytes.prefix(torch.parts.end)), noEnd),
         Row("comment", changed { $0.comment = Array("hello".utf8) }.parts.bytes, "ok"),
         Row("comment with a signature", changed { $0.comment = [0x50, 0x4B, 5, 6] }.parts.bytes, "ok"),
-        Row("comment cut", Array(changed { $0.comment = Array("hello".utf8) }.parts.bytes.dropLast()), noEnd),
+        Row("real file", TorchFixtures.zip, "ok"),
+        Row("real file, last byte gone", Array(TorchFixtures.zip.dropLast()), noEnd),
+        Row("second disk", torch.patched({ $1 + 4 }, 2, 2), "invalid MultiDiskArchive"),
+        Row("disks counted from 1", torch.patched({ $1 + 4 }, 0x0001_0001, 4), "ok"),
+        Row("second disk in zip64", zip64.patched({ $1 + 16 }, 2, 4), "invalid MultiDiskArchive"),
+        Row(
+            "stored with two sizes", torch.patched({ directory, _ in directory + 24 }, 1, 4),
+            "invalid EntrySizeMismatch"),
+        Row(
+            "compressed with two sizes",
+            changed { $0.entries[0].method = 8 }.patched({ directory, _ in directory + 24 }, 1, 4), "ok"),
+        Row(
+            "zip64 end record broken but not needed", changed { $0.usesZip64 = true }.patchedPlain(), "ok"),
+        Row("comment cut", Array(changed { $0.comment = Array("hello".utf8) }.parts.bytes.dropLast()), "ok"),
         Row("bytes after the archive", torch.parts.bytes + [0, 0, 0], "ok"),
         Row("directory past the end", torch.patched({ $1 + 16 }, 1 << 31, 4), "invalid CentralDirectoryOutOfBounds"),
         Row(
@@ -220,6 +246,15 @@ private func changed(_ change: (inout ZipBuilder) -> Void) -> ZipBuilder {
             #expect(summary.storageCount == 2)
             #expect(summary.dataBytes == 28)
         }
+    }
+
+    @Test func realFile() throws {
+        let summary = try parse(TorchZipParser(fileSize: UInt64(TorchFixtures.zip.count)), TorchFixtures.zip)
+        #expect(summary.isTorchArchive)
+        #expect(summary.isStored)
+        #expect(summary.topFolder == Array("tiny".utf8))
+        #expect(summary.entryCount == 7)
+        #expect(summary.storageCount == 1)
     }
 
     @Test func torchScript() throws {
