@@ -44,7 +44,7 @@ private func transcript(_ bytes: [UInt8], chunk: Int) -> String {
         switch error.kind {
         case .encoding: return "encoding@\(error.offset)"
         case .syntax: return "syntax@\(error.offset)"
-        case .meaning(let name): return name
+        case .meaning(let name), .declined(let name): return name
         }
     }
     return sink.events.joined(separator: " ")
