@@ -13,6 +13,8 @@ public enum FormatLimits {
     public static let maxJSONDepth = 127
     /// Bytes of a safetensors header (`MAX_HEADER_SIZE` of the reference library).
     public static let maxSafetensorsHeaderBytes: UInt64 = 100_000_000
+    /// Tensors in one safetensors header; the largest models have half as many in all their shards.
+    public static let maxSafetensorsTensors = 1 << 20
     /// Bytes of a shard index (the Hub's own JavaScript reader).
     public static let maxIndexBytes: UInt64 = 250_000_000
     /// Distinct shard names in one index (the Hub's own JavaScript reader).

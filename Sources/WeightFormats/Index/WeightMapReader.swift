@@ -216,6 +216,7 @@ struct IndexFileReader<Collector: WeightMapCollector> {
         case .encoding: FormatError(.invalid, "InvalidUTF8", at: fault.offset, fault.detail)
         case .syntax: FormatError(.invalid, "InvalidJSON", at: fault.offset, fault.detail)
         case .meaning(let name): FormatError(.invalid, name, at: fault.offset, fault.detail)
+        case .declined(let name): FormatError(.unverifiable, name, at: fault.offset, fault.detail)
         }
     }
 }

@@ -7,6 +7,8 @@ struct JSONFault: Error {
         case syntax
         /// The text is JSON but not what the format wants; thrown by sinks. The name is the reason to report.
         case meaning(String)
+        /// As `meaning`, for what this module declines to judge.
+        case declined(String)
     }
 
     let kind: Kind

@@ -20,6 +20,8 @@ struct JSONTokenizer {
     private var depth = 0
     /// Bit n says whether the container at depth n + 1 is an object.
     private var objectBits: UInt128 = 0
+    /// That bit of the innermost open container.
+    private var isInObject = false
     private var stringIsKey = false
     private var text = JSONStringDecoder()
     private var number = JSONNumber()
@@ -151,10 +153,6 @@ struct JSONTokenizer {
         }
     }
 
-    private var isInObject: Bool {
-        (objectBits >> UInt128(depth - 1)) & 1 == 1
-    }
-
     private mutating func open(isObject: Bool, at offset: UInt64) throws(JSONFault) {
         guard depth < FormatLimits.maxJSONDepth else {
             throw JSONFault(.syntax, at: offset, "nested deeper than \(FormatLimits.maxJSONDepth) levels")
@@ -162,6 +160,7 @@ struct JSONTokenizer {
         let bit = UInt128(1) << UInt128(depth)
         objectBits = isObject ? objectBits | bit : objectBits & ~bit
         depth += 1
+        isInObject = isObject
     }
 
     private mutating func closeContainer(
@@ -173,6 +172,7 @@ struct JSONTokenizer {
         }
         depth -= 1
         state = depth == 0 ? .end : .afterValue
+        isInObject = depth > 0 && (objectBits >> UInt128(depth - 1)) & 1 == 1
         if isObject {
             try sink.endObject(at: offset)
         } else {

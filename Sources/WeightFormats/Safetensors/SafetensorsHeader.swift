@@ -25,6 +25,7 @@ struct SafetensorsHeader: JSONSink {
     }
 
     private static let metadataKey = Array("__metadata__".utf8)
+    private static let longestKey = metadataKey.count
     private static let dtypeKey = Array("dtype".utf8)
     private static let shapeKey = Array("shape".utf8)
     private static let offsetsKey = Array("data_offsets".utf8)
@@ -39,7 +40,8 @@ struct SafetensorsHeader: JSONSink {
     private var seenMetadata = false
     private var hasher: NameHasher
     private var isHashing = false
-    private var isCapturing = false
+    /// How many bytes of the current string matter.
+    private var captureLimit = 0
     /// The first bytes of the current string, when they matter.
     private var capture: [UInt8] = []
     private var stringOffset: UInt64 = 0
@@ -138,30 +140,32 @@ struct SafetensorsHeader: JSONSink {
         case .topKey:
             hasher = NameHasher(seed: hashSeed)
             isHashing = true
-            startCapture()
-        case .tensorKey, .dtypeMapKey, .dtypeValue: startCapture()
-        case .tensorItem where itemsSeen == 0: startCapture()
+            startCapture(Self.longestKey + 1)
+        case .tensorKey: startCapture(Self.longestKey + 1)
+        case .dtypeMapKey, .dtypeValue: startCapture(FormatLimits.maxExcerptBytes + 1)
+        case .tensorItem where itemsSeen == 0: startCapture(FormatLimits.maxExcerptBytes + 1)
         case .metadataKey, .metadataEntry, .extraValue: break
         default: throw mistyped(at: offset, "a string")
         }
     }
 
-    private mutating func startCapture() {
-        isCapturing = true
+    /// One byte more than can matter is kept, so that a longer string equals no known one and shows as cut.
+    private mutating func startCapture(_ limit: Int) {
+        captureLimit = limit
         capture.removeAll(keepingCapacity: true)
     }
 
     @inline(__always)
     mutating func stringBytes(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) {
         if isHashing { hasher.append(bytes, range) }
-        guard isCapturing else { return }
-        // One byte more than is ever quoted, so that a longer name equals no known one and shows as cut.
-        for index in range.prefix(FormatLimits.maxExcerptBytes + 1 - capture.count) { capture.append(bytes[index]) }
+        let room = captureLimit - capture.count
+        guard room > 0 else { return }
+        for index in range.lowerBound..<min(range.upperBound, range.lowerBound + room) { capture.append(bytes[index]) }
     }
 
     mutating func endString(isKey: Bool, at offset: UInt64) throws(JSONFault) {
         isHashing = false
-        isCapturing = false
+        captureLimit = 0
         switch place {
         case .topKey: try endTopKey()
         case .metadataKey: place = .metadataEntry
@@ -248,6 +252,11 @@ struct SafetensorsHeader: JSONSink {
     private mutating func endTensor(at offset: UInt64) throws(JSONFault) {
         guard hasDtype, hasShape, hasOffsets else {
             throw malformed(at: offset, "a tensor lacks dtype, shape or data_offsets")
+        }
+        guard tensors.count < FormatLimits.maxSafetensorsTensors else {
+            throw JSONFault(
+                .declined("TooManyTensors"), at: offset,
+                "the header has more than the \(FormatLimits.maxSafetensorsTensors) tensors that are checked")
         }
         tensors.append(
             SafetensorsTensor(

@@ -4,7 +4,7 @@
 /// shorter than its header says is `truncated`, and an unknown element type is reported in
 /// ``SafetensorsSummary/unverifiable`` instead of as an error.
 ///
-/// Memory is 32 bytes for each tensor, with room to grow; the longest allowed header has fewer than two million.
+/// Memory is 40 bytes for each tensor, with room to grow, and bounded by ``FormatLimits/maxSafetensorsTensors``.
 public struct SafetensorsParser: WeightFileParser {
     private enum Phase {
         case length
@@ -109,30 +109,30 @@ public struct SafetensorsParser: WeightFileParser {
                 try tokenizer.feed(bytes, range, into: &header)
             } catch {
                 fault = Self.formatError(error)
-                // The reference validates UTF-8 before JSON, so a later encoding fault wins.
-                if case .encoding = error.kind {
-                    phase = .done
-                } else {
+                switch error.kind {
+                case .encoding, .declined: phase = .done
+                case .syntax, .meaning:
+                    // The reference validates UTF-8 before JSON, so a later encoding fault wins.
                     phase = .encodingOnly
                     // A fault may name the start of a token in an earlier piece; such tokens are ASCII.
                     let faulty = max(error.offset + Self.lengthBytes, position) - position
-                    checkEncoding(bytes, range.lowerBound + Int(faulty)..<range.upperBound)
+                    checkEncoding(bytes, range.lowerBound + Int(faulty)..<range.upperBound, at: position + faulty)
                 }
             }
         } else if phase == .encodingOnly {
-            checkEncoding(bytes, range)
+            checkEncoding(bytes, range, at: position)
         }
     }
 
-    private mutating func checkEncoding(_ bytes: Span<UInt8>, _ range: Range<Int>) {
+    private mutating func checkEncoding(_ bytes: Span<UInt8>, _ range: Range<Int>, at start: UInt64) {
         for index in range {
             let byte = bytes[index]
             if utf8.isComplete {
                 if byte >= 0x80, !utf8.begin(byte) {
-                    return noteEncodingFault(at: position + UInt64(index - range.lowerBound))
+                    return noteEncodingFault(at: start + UInt64(index - range.lowerBound))
                 }
             } else if !utf8.take(byte) {
-                return noteEncodingFault(at: position + UInt64(index - range.lowerBound))
+                return noteEncodingFault(at: start + UInt64(index - range.lowerBound))
             }
         }
     }
@@ -143,13 +143,13 @@ public struct SafetensorsParser: WeightFileParser {
     }
 
     private static func formatError(_ fault: JSONFault) -> FormatError {
-        let reason =
-            switch fault.kind {
-            case .encoding: "InvalidHeader"
-            case .syntax: "InvalidHeaderDeserialization"
-            case .meaning(let name): name
-            }
-        return FormatError(.invalid, reason, at: fault.offset + lengthBytes, fault.detail)
+        let offset = fault.offset + lengthBytes
+        return switch fault.kind {
+        case .encoding: FormatError(.invalid, "InvalidHeader", at: offset, fault.detail)
+        case .syntax: FormatError(.invalid, "InvalidHeaderDeserialization", at: offset, fault.detail)
+        case .meaning(let name): FormatError(.invalid, name, at: offset, fault.detail)
+        case .declined(let name): FormatError(.unverifiable, name, at: offset, fault.detail)
+        }
     }
 
     /// The verdict.

@@ -27,6 +27,8 @@ struct SafetensorsTensors {
     /// reads both.
     var unverifiable: FormatError?
 
+    var count: Int { tensors.count }
+
     mutating func append(_ tensor: SafetensorsTensor) {
         tensors.append(tensor)
     }

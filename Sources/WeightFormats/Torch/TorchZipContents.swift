@@ -29,6 +29,11 @@ struct TorchZipContents {
                 .invalid, "EntryOutOfBounds", at: offset,
                 "the entry '\(Excerpt.escaped(entry.name))' does not end before the central directory")
         }
+        guard !entry.isInconsistent else {
+            throw FormatError(
+                .invalid, "EntrySizeMismatch", at: offset,
+                "the entry '\(Excerpt.escaped(entry.name))' is stored and has two different sizes")
+        }
         entriesLeft -= 1
         entryCount += 1
         // At most a million entries, each smaller than a file; wrapping is possible only for overlapping nonsense.

@@ -25,6 +25,8 @@ public struct TorchZipParser: WeightFileParser {
     /// Nothing of the directory may reach past this.
     private var directoryLimit: UInt64 = 0
     private var directory: ZipDirectory?
+    private var plainDirectory: ZipDirectory?
+    private var plainDirectoryLimit: UInt64 = 0
     private var contents = TorchZipContents()
 
     /// Starts the parse of a file of `fileSize` bytes.
@@ -106,12 +108,19 @@ public struct TorchZipParser: WeightFileParser {
                 .invalid, "InvalidZip64Locator", at: locatorOffset,
                 "the zip64 end record at \(recordOffset) does not precede its locator")
         }
+        plainDirectory = found
+        plainDirectoryLimit = directoryLimit
         directoryLimit = recordOffset
         gather(.zip64End, recordOffset..<recordEnd)
     }
 
     private mutating func readZip64End() throws(FormatError) {
         guard littleEndian(buffer, 0, 4) == ZipDirectory.zip64EndSignature else {
+            // torch writes the zip64 records even where the plain one says it all, and reads without them.
+            if let plainDirectory, !plainDirectory.needsZip64 {
+                directoryLimit = plainDirectoryLimit
+                return try beginDirectory(plainDirectory)
+            }
             throw FormatError(
                 .invalid, "InvalidZip64EndRecord", at: directoryLimit, "there is no zip64 end record where one must be")
         }
@@ -119,6 +128,10 @@ public struct TorchZipParser: WeightFileParser {
     }
 
     private mutating func beginDirectory(_ found: ZipDirectory) throws(FormatError) {
+        guard !found.isMultiDisk else {
+            throw FormatError(
+                .invalid, "MultiDiskArchive", at: directoryLimit, "the archive says that it is one part of several")
+        }
         let (directoryEnd, overflow) = found.offset.addingReportingOverflow(found.bytes)
         guard !overflow, directoryEnd <= directoryLimit else {
             throw FormatError(
