@@ -72,5 +72,6 @@ let package = Package(
             name: "VerificationTests",
             dependencies: ["Verification", "CacheScan", "WeightFormats", "Ledger", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
+        .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
     ]
 )
