@@ -113,11 +113,12 @@ class Bench:
         if self.apart(function, environment, **arguments).wait() != 0:
             raise RuntimeError(f"{self.name}: the client failed:\n{(self.root / 'client.log').read_text()}")
 
-    def held(self, id: str, commit: Commit, path: str, after: int, **arguments: Any) -> tuple[subprocess.Popen[bytes], Fault]:
+    def held(self, id: str, commit: Commit, path: str, after: int) -> tuple[subprocess.Popen[bytes], Fault]:
         """Starts a download of which one file stops after some bytes; returns once everything else is there."""
         file = commit.files[path]
-        fault = self.servers.faults.add(Fault("hold", path=f"/*/{file.sha256}", origin="cdn", method="GET", after=after))
-        process = self.apart("snapshot_download", {"HF_HUB_DOWNLOAD_TIMEOUT": "600"}, repo_id=id, **arguments)
+        fault = Fault("hold", path=f"/*/{file.sha256}", origin="cdn", method="GET", after=after)
+        self.servers.faults.add(fault)
+        process = self.apart("snapshot_download", {"HF_HUB_DOWNLOAD_TIMEOUT": "600"}, repo_id=id)
         snapshot = self.snapshot_folder("model", id, commit.id)
         deadline = time.monotonic() + 60
         while True:
@@ -192,7 +193,9 @@ class Bench:
 
     # The expectation.
 
-    def repo(self, id: str, kind: str = "model", *, must: Iterable[str] = (), must_not: Iterable[str] = ()) -> RepoExpectation:
+    def repo(
+        self, id: str, kind: str = "model", *, must: Iterable[str] = (), must_not: Iterable[str] = ()
+    ) -> RepoExpectation:
         known = self.repos.setdefault(f"{kind}/{id}", RepoExpectation(f"{kind}/{id}", self.folder_name(kind, id)))
         known.must += must
         known.must_not += must_not

@@ -88,8 +88,10 @@ def main() -> int:
             except Exception as error:
                 raise RuntimeError(f"scenario {name} could not be made") from error
         described = [bench.described(environment) for bench in benches.values()]
-        result = {"schema": "hfjanitor.test-caches/1", "client": version, "environment": environment, "hub": servers.url}
-        print(json.dumps(result | {"scenarios": described}), flush=True)
+        result = {"schema": "hfjanitor.test-caches/1", "client": version, "environment": environment}
+        text = json.dumps(result | {"scenarios": described})
+        (directory / "expectations.json").write_text(text + "\n")  # to look at; a live scenario is as it was at first
+        print(text, flush=True)
         while options.serve and (line := sys.stdin.readline()):
             order, _, name = line.strip().partition(" ")
             bench_to_finish = benches.get(name)

@@ -192,7 +192,8 @@ def config_only(bench: Bench) -> None:
     """Only the configuration of a sharded model, index included: a subset."""
     commit = published(bench.hub, "acme/sharded", sharded_files("sharded"))
     bench.snapshot("acme/sharded", allow_patterns=["*.json"])
-    bench.expect("acme/sharded", commit, must=["subset", "weights-absent"], must_not=["missing-shard", "missing-file"], files=4)
+    must, must_not = ["subset", "weights-absent"], ["missing-shard", "missing-file"]
+    bench.expect("acme/sharded", commit, must=must, must_not=must_not, files=4)
 
 
 @scenario()
@@ -201,8 +202,8 @@ def some_quants(bench: Bench) -> None:
     files = {f"tiny-{quant}.gguf": weights.gguf_file(quant) for quant in ("Q4", "Q5", "Q8")}
     commit = published(bench.hub, "acme/quants", files | {"README.md": b"# quants\n"})
     bench.snapshot("acme/quants", allow_patterns=["*Q4*"])
-    must = ["subset"] if NEWEST else []
-    bench.expect("acme/quants", commit, must=must, must_not=["missing-shard", "missing-file", "weights-absent"], files=1)
+    must, must_not = ["subset"] if NEWEST else [], ["missing-shard", "missing-file", "weights-absent"]
+    bench.expect("acme/quants", commit, must=must, must_not=must_not, files=1)
 
 
 @scenario()
@@ -408,9 +409,8 @@ def killed(bench: Bench) -> None:
     process.kill()
     process.wait()
     bench.servers.faults.remove(fault.id)
-    must_not = ["in-flight"]
-    bench.expect("acme/big", commit, state="partial", must=[f"missing-shard:{BIG[1]}"], may=["missing-file"], must_not=must_not)
-    bench.repo("acme/big", must=["stale-partial"])
+    bench.expect("acme/big", commit, state="partial", must=[f"missing-shard:{BIG[1]}"], may=["missing-file"])
+    bench.repo("acme/big", must=["stale-partial"], must_not=["in-flight"])
 
 
 @scenario()

@@ -20,9 +20,8 @@ def as_json(value: object) -> bytes:
 
 def tensor(seed: str, rows: int, columns: int) -> numpy.ndarray:
     """Half-precision numbers in [0, 1)."""
-    return (numpy.frombuffer(pseudo_random(seed, rows * columns), dtype=numpy.uint8) / 256).astype(numpy.float16).reshape(
-        rows, columns
-    )
+    values = numpy.frombuffer(pseudo_random(seed, rows * columns), dtype=numpy.uint8) / 256
+    return values.astype(numpy.float16).reshape(rows, columns)
 
 
 def safetensors_file(seed: str, names: list[str], rows: int = 64, columns: int = 96) -> bytes:
@@ -34,7 +33,9 @@ def shard_name(stem: str, number: int, count: int, suffix: str = "safetensors") 
     return f"{stem}-{number:05}-of-{count:05}.{suffix}"
 
 
-def sharded(seed: str, shards: int = 3, stem: str = "model", folder: str = "", rows: int = 64, columns: int = 96) -> Files:
+def sharded(
+    seed: str, shards: int = 3, stem: str = "model", folder: str = "", rows: int = 64, columns: int = 96
+) -> Files:
     """Safetensors shards with their index, optionally in a folder."""
     files: Files = {}
     weight_map: dict[str, str] = {}
@@ -45,7 +46,8 @@ def sharded(seed: str, shards: int = 3, stem: str = "model", folder: str = "", r
         files[folder + shard] = safetensors_file(f"{seed}/{number}", names, rows, columns)
         weight_map |= dict.fromkeys(names, shard)
         total += len(names) * rows * columns * 2
-    files[f"{folder}{stem}.safetensors.index.json"] = as_json({"metadata": {"total_size": total}, "weight_map": weight_map})
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    files[f"{folder}{stem}.safetensors.index.json"] = as_json(index)
     return files
 
 

@@ -118,13 +118,14 @@ enum Caches {
 
     static func arguments(for environment: ClientEnvironment) throws -> [String] {
         guard FileManager.default.isExecutableFile(atPath: environment.python.path) else {
-            throw CommandFailed(description: "\(environment.python.path) is missing: run Tests/Integration/environments")
+            let advice = "run Tests/Integration/environments"
+            throw CommandFailed(description: "\(environment.python.path) is missing: \(advice)")
         }
         return [Places.package.appending(path: "Tests/Integration/make_caches.py").path]
     }
 
     private static func write(with environment: ClientEnvironment) throws -> WrittenCaches {
-        let folder = try Places.emptyFolder("caches").appending(path: environment.rawValue)
+        let folder = try Places.emptyFolder("caches-\(environment.rawValue)").appending(path: "caches")
         let outcome = try run(environment.python, try arguments(for: environment) + [folder.path])
         guard outcome.status == 0 else {
             throw CommandFailed(description: "make_caches.py: \(outcome.errors)")
@@ -156,7 +157,8 @@ final class HeldDownload {
         process.standardInput = orders
         process.standardOutput = answers
         scenario = Scenario(
-            name: "live", about: "", environment: "", cache: "", exit: [:], must: [], repos: [], client: ClientOpinion())
+            name: "live", about: "", environment: "", cache: "", exit: [:], must: [], repos: [],
+            client: ClientOpinion())
         try process.run()
         let written: WrittenCaches = try Caches.decoded(try line())
         guard let first = written.scenarios.first else {

@@ -44,7 +44,8 @@ import Testing
             "digests": ["complete", "partial", "corrupt"],
         ]
         for (depth, expected) in states {
-            let outcome = try User("sample-\(depth)").hfjanitor(["verify", "--json", "--depth", depth, "--cache", cache])
+            let user = try User("sample-\(depth)")
+            let outcome = try user.hfjanitor(["verify", "--json", "--depth", depth, "--cache", cache])
             #expect(outcome.status == 1)
             let report: VerifyReport = try Caches.decoded(outcome.output)
             let repos = report.caches.flatMap(\.repos)

@@ -134,7 +134,8 @@ func differences(_ report: VerifyReport, at depth: String, from scenario: Scenar
             guard let actual = repo.revisions.first(where: { $0.commit == revision.commit }),
                 let outcome = revision.outcomes[depth]
             else { continue }
-            found += differences(actual, from: revision, outcome, of: "\(repo.id)@\(revision.commit?.prefix(7) ?? "none")")
+            let name = "\(repo.id)@\(revision.commit?.prefix(7) ?? "none")"
+            found += differences(actual, from: revision, outcome, of: name)
         }
     }
     return found

@@ -67,7 +67,8 @@ struct RealClientTests {
         #expect(report.caches.first?.bytes == Int(used.trimmingCharacters(in: .whitespacesAndNewlines)))
         for expected in scenario.repos {
             guard let repo = repos.first(where: { $0.id == expected.id }) else { continue }
-            #expect(repo.revisions.map(\.commit).compactMap(\.self).sorted() == expected.revisions.compactMap(\.commit).sorted())
+            let commits = repo.revisions.compactMap(\.commit).sorted()
+            #expect(commits == expected.revisions.compactMap(\.commit).sorted())
             for revision in expected.revisions {
                 guard let state = revision.outcomes["structure"]?.state else { continue }
                 let listed = repo.revisions.first { $0.commit == revision.commit }
@@ -152,7 +153,8 @@ struct RealClientTests {
     /// this does too, moves theirs.
     private func fingerprint(of path: String) throws -> [String] {
         let format = #"%P %y %i %n %m %u %g %s %b %T@ %C@ %l"#
-        let entries = try shell("find \(quoted(path)) ! -type f -printf '\(format)\\n' -o -printf '\(format) %A@\\n' | sort")
+        let tests = "! -type f -printf '\(format)\\n' -o -printf '\(format) %A@\\n'"
+        let entries = try shell("find \(quoted(path)) \(tests) | sort")
         return entries.split(separator: "\n").map(String.init)
     }
 

@@ -66,7 +66,8 @@ func run(_ program: URL, _ arguments: [String], environment: [String: String]? =
 
 /// Runs a shell line whose failure is the test's own.
 func shell(_ line: String) throws -> String {
-    let outcome = try run(URL(filePath: "/bin/sh"), ["-euc", line], environment: ["PATH": "/usr/bin:/bin", "LC_ALL": "C"])
+    let variables = ["PATH": "/usr/bin:/bin", "LC_ALL": "C"]
+    let outcome = try run(URL(filePath: "/bin/sh"), ["-euc", line], environment: variables)
     guard outcome.status == 0 else {
         throw CommandFailed(description: "\(line): \(outcome.errors)")
     }
