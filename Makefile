@@ -25,6 +25,7 @@ release: ## Release build
 	$(SWIFT) build -c release
 
 test: test-system-packages environments lint ## All checks but the long ones
+	python3 -B -m unittest discover Tests/HubStandIn
 	$(SWIFT) build
 	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(QUICK_FUZZ_SECONDS); fi
 	HFJANITOR_TESTS_REQUIRE_ALL=1 $(SWIFT) test
