@@ -43,7 +43,10 @@ TYPES = {"model": "models", "dataset": "datasets", "space": "spaces", "kernel": 
 PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/", "kernel": "kernels/"}
 """Repo type -> what stands before the id in a `resolve` URL."""
 
-LARGE = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack", "*.parquet", "*.tar", "*.zip")
+LARGE = (
+    *("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack", "*.parquet", "*.tar"),
+    "*.zip",
+)
 """Files the Hub's default attributes put into LFS."""
 
 
@@ -119,7 +122,8 @@ class Repo:
             for path, content in sorted(files.items())
         }
         parent = self.refs.get(f"refs/heads/{branch}", "")
-        text = "\n".join([self.kind, self.id, title, parent] + [f"{path}\0{file.oid}" for path, file in stored.items()])
+        listed = [f"{path}\0{file.oid}" for path, file in stored.items()]
+        text = "\n".join([self.kind, self.id, title, parent, *listed])
         commit = Commit(hashlib.sha1(text.encode()).hexdigest(), title, stored)
         self.commits[commit.id] = commit
         if branch is not None:
@@ -329,7 +333,8 @@ class Hub:
             return as_json({})
         if segments[:2] == ["api", "resolve-cache"] and len(segments) > 3:
             kind = next((kind for kind, plural in TYPES.items() if plural == segments[2]), None)
-            return self._in_repo(request, kind, segments[3:], lambda repo, rest: self._resolve(request, repo, rest, True))
+            rest = segments[3:]
+            return self._in_repo(request, kind, rest, lambda repo, rest: self._resolve(request, repo, rest, True))
         if segments[0] == "api" and len(segments) > 2:
             kind = next((kind for kind, plural in TYPES.items() if plural == segments[1]), None)
             return self._in_repo(request, kind, segments[2:], lambda repo, rest: self._api(request, repo, rest))
@@ -346,7 +351,7 @@ class Hub:
                 return reply
             if kind is not None and (kind, id) in self.renamed:
                 location = request.path.replace(f"/{id}", f"/{self.renamed[(kind, id)]}", 1)
-                query = "&".join(f"{name}={quote(v, safe='')}" for name, values in request.query.items() for v in values)
+                query = "&".join(f"{name}={quote(v, safe='')}" for name, vs in request.query.items() for v in vs)
                 return Reply(307, headers={"Location": location + (f"?{query}" if query else "")})
         return failure(401, "RepoNotFound", "Repository not found")
 
@@ -422,7 +427,8 @@ class Hub:
             parts = path.removeprefix(folder + "/" if folder else "").split("/")
             for depth in range(1, len(parts) if recursive else min(len(parts), 2)):
                 parent = posixpath.join(folder, *parts[:depth])
-                entries[parent] = {"type": "directory", "path": parent, "size": 0, "oid": git_blob_sha1(parent.encode())}
+                oid = git_blob_sha1(parent.encode())
+                entries[parent] = {"type": "directory", "path": parent, "size": 0, "oid": oid}
             if recursive or len(parts) == 1:
                 entries[path] = tree_entry(path, file)
         listed = [entries[path] for path in sorted(entries)]

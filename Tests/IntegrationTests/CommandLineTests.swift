@@ -12,17 +12,18 @@ import Testing
         let outcome = try user.hfjanitor(["verify", "--json"])
         let report: VerifyReport = try Caches.decoded(outcome.output)
         #expect(report.caches.flatMap(\.repos) == [])
-        #expect(!FileManager.default.fileExists(atPath: user.home.path + "/.cache"))
+        #expect(!FileManager.default.fileExists(atPath: user.home.path + "/cache/huggingface"))
     }
 
     @Test func namedCacheOrTargetThatDoesNotExist() throws {
         let user = try User("absent")
         let absent = user.home.path + "/absent"
+        let empty = try Places.emptyFolder("empty-cache").path
         for command in ["verify", "ls"] {
             #expect(try user.hfjanitor([command, "--cache", absent]).status == 66)
         }
-        #expect(try user.hfjanitor(["verify", "--cache", user.home.path, "model/acme/absent"]).status == 66)
-        #expect(try user.hfjanitor(["ready", "--cache", user.home.path, "model/acme/absent"]).status == 66)
+        #expect(try user.hfjanitor(["verify", "--cache", empty, "model/acme/absent"]).status == 66)
+        #expect(try user.hfjanitor(["ready", "--cache", empty, "model/acme/absent"]).status == 66)
         #expect(try user.hfjanitor(["verify", absent]).status == 66)
     }
 

@@ -105,9 +105,44 @@ struct ListReport: Decodable {
     var caches: [Cache]
 }
 
+/// The finding codes by severity.
+private let codes: [String: Set<String>] = [
+    "error": [
+        "missing-shard", "missing-file", "missing-upstream", "dangling-link", "size-mismatch", "truncated",
+        "header-invalid", "bad-upstream", "digest-mismatch", "wrong-blob", "lfs-pointer", "html-content",
+        "empty-snapshot", "tensor-missing", "index-invalid", "index-unsafe-path", "link-escapes-cache", "not-a-file",
+        "unreadable", "read-error",
+    ],
+    "warning": ["stale-partial", "orphan-blob", "orphan-payload", "shard-set-mixed"],
+    "info": [
+        "in-flight", "weights-absent", "removing", "ref-without-snapshot", "detached", "subset", "foreign-entry",
+        "stale-soft-lock", "unverifiable",
+    ],
+]
+
+/// Everything in which a report contradicts itself or the contract, in words.
+private func contradictions(in report: VerifyReport) -> [String] {
+    var found = report.everything.filter { codes[$0.severity]?.contains($0.code) != true }.map { "unknown: \($0)" }
+    let repos = report.caches.flatMap(\.repos)
+    let states = repos.flatMap(\.revisions).map(\.state)
+    let summary = report.summary
+    let counted = [
+        "repos": (summary.repos, repos.count), "revisions": (summary.revisions, states.count),
+        "complete": (summary.complete, states.count { $0 == "complete" }),
+        "partial": (summary.partial, states.count { $0 == "partial" }),
+        "downloading": (summary.downloading, states.count { $0 == "downloading" }),
+        "corrupt": (summary.corrupt, states.count { $0 == "corrupt" }),
+        "unknown": (summary.unknown, states.count { $0 == "unknown" }),
+    ]
+    for (key, (stated, actual)) in counted.sorted(by: { $0.key < $1.key }) where stated != actual {
+        found.append("summary: \(key) \(stated) instead of \(actual)")
+    }
+    return found
+}
+
 /// Everything in which a report differs from what a scenario expects, in words.
 func differences(_ report: VerifyReport, at depth: String, from scenario: Scenario) -> [String] {
-    var found: [String] = []
+    var found = contradictions(in: report)
     if report.schema != "hfjanitor.verify/1" || report.depth != depth {
         found.append("schema \(report.schema), depth \(report.depth)")
     }
