@@ -77,5 +77,6 @@ let package = Package(
             dependencies: ["Verification", "CacheScan", "WeightFormats", "Ledger", "TestSupport"], swiftSettings: strict
         ),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
+        .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
     ]
 )

@@ -1,0 +1,61 @@
+# Everything needs a Swift 6.3 toolchain, make and git. `run` and `test` install the system packages that are missing on
+# Debian and Ubuntu; elsewhere they name them and go on.
+
+SWIFT ?= swift
+# What `make run` passes to the program.
+ARGS ?= verify
+# Seconds for the long and the short fuzzing.
+FUZZ_SECONDS ?= 300
+QUICK_FUZZ_SECONDS ?= 20
+
+.DEFAULT_GOAL := help
+.PHONY: help run build release test full lint format fuzz sanitize bench clean system-packages test-system-packages \
+	environments
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: system-packages ## Build and check your Hugging Face cache (or a sample); ARGS="ls" for another command
+	@Tests/SampleCache/run-on-cache "$(SWIFT)" $(ARGS)
+
+build: ## Debug build
+	$(SWIFT) build
+
+release: ## Release build
+	$(SWIFT) build -c release
+
+test: test-system-packages environments lint ## All checks but the long ones
+	python3 -B -m unittest discover Tests/HubStandIn
+	$(SWIFT) build
+	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(QUICK_FUZZ_SECONDS); fi
+	HFJANITOR_TESTS_REQUIRE_ALL=1 $(SWIFT) test
+
+full: test sanitize fuzz bench ## Everything: also sanitizers, longer fuzzing, benchmarks
+
+lint: ## Style
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+
+format: ## Apply the style
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+
+fuzz: ## Fuzz the parsers for FUZZ_SECONDS
+	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(FUZZ_SECONDS); else echo "fuzz: nothing to run yet"; fi
+
+sanitize: test-system-packages environments ## The tests under the address and the thread sanitizer
+	HFJANITOR_TESTS_REQUIRE_ALL=1 $(SWIFT) test --sanitize address --scratch-path .build/address
+	HFJANITOR_TESTS_REQUIRE_ALL=1 $(SWIFT) test --sanitize thread --scratch-path .build/thread
+
+bench: ## Benchmarks
+	@if [ -x Benchmarks/run ]; then Benchmarks/run; else echo "bench: nothing to run yet"; fi
+
+clean: ## Remove everything that was built or fetched
+	rm -rf .build
+
+system-packages: ## Install the libraries a build needs
+	@Tests/Integration/system-packages build
+
+test-system-packages: ## Install what the tests need besides
+	@Tests/Integration/system-packages build test
+
+environments: test-system-packages ## Virtual environments with real clients, for the integration tests
+	@Tests/Integration/environments
