@@ -188,7 +188,7 @@ struct IndexFileReader<Collector: WeightMapCollector> {
         do throws(JSONFault) {
             try tokenizer.feed(bytes, 0..<bytes.count, into: &reader)
         } catch {
-            throw Self.formatError(error)
+            throw FormatError(error)
         }
         position += UInt64(bytes.count)
     }
@@ -206,17 +206,8 @@ struct IndexFileReader<Collector: WeightMapCollector> {
             try tokenizer.finish(into: &reader)
             try reader.requireMap(at: position)
         } catch {
-            throw Self.formatError(error)
+            throw FormatError(error)
         }
         return reader.collector
-    }
-
-    private static func formatError(_ fault: JSONFault) -> FormatError {
-        switch fault.kind {
-        case .encoding: FormatError(.invalid, "InvalidUTF8", at: fault.offset, fault.detail)
-        case .syntax: FormatError(.invalid, "InvalidJSON", at: fault.offset, fault.detail)
-        case .meaning(let name): FormatError(.invalid, name, at: fault.offset, fault.detail)
-        case .declined(let name): FormatError(.unverifiable, name, at: fault.offset, fault.detail)
-        }
     }
 }

@@ -23,6 +23,18 @@ struct JSONFault: Error {
     }
 }
 
+extension FormatError {
+    /// What a fault of its JSON text says about a file that is nothing but JSON.
+    init(_ fault: JSONFault) {
+        switch fault.kind {
+        case .encoding: self.init(.invalid, "InvalidUTF8", at: fault.offset, fault.detail)
+        case .syntax: self.init(.invalid, "InvalidJSON", at: fault.offset, fault.detail)
+        case .meaning(let name): self.init(.invalid, name, at: fault.offset, fault.detail)
+        case .declined(let name): self.init(.unverifiable, name, at: fault.offset, fault.detail)
+        }
+    }
+}
+
 /// A JSON value that is neither a string nor a container.
 enum JSONScalar {
     /// Digits only, no sign, fraction or exponent, and below 2⁶⁴.

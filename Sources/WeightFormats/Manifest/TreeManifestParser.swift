@@ -74,16 +74,6 @@ public struct TreeManifestParser: WeightFileParser {
     }
 }
 
-extension FormatError {
-    init(_ fault: JSONFault) {
-        switch fault.kind {
-        case .encoding: self.init(.invalid, "InvalidUTF8", at: fault.offset, fault.detail)
-        case .syntax: self.init(.invalid, "InvalidJSON", at: fault.offset, fault.detail)
-        case .meaning(let name): self.init(.invalid, name, at: fault.offset, fault.detail)
-        }
-    }
-}
-
 /// Gathers the entries of a manifest from the events of its text.
 private struct ManifestReader: JSONSink {
     private enum Place {
