@@ -119,3 +119,32 @@ public final class DataFolder: Sendable {
         precondition(fsync(number) == 0, "fsync")
     }
 }
+
+/// A byte of a file in memory, through which its content changes and its timestamps do not: the kernel moves them when a mapped
+/// page is first written to, which making the value does. On tmpfs that holds for good, elsewhere until the page is written
+/// back.
+@safe public final class MappedByte: @unchecked Sendable {
+    // Mapped in init, unmapped in deinit; written to by whoever calls `store`, one thread at a time.
+    private let mapped: UnsafeMutableRawPointer
+    private let offset: Int
+
+    /// Maps the byte with that offset, and stores what it is.
+    public init(of folder: DataFolder, _ name: String, at offset: Int) {
+        let number = unsafe Glibc.open("\(folder.path)/\(name)", O_RDWR | O_CLOEXEC)
+        precondition(number >= 0, "open of \(name): \(describeErrno(errno))")
+        defer { close(number) }
+        guard let mapped = unsafe mmap(nil, offset + 1, PROT_READ | PROT_WRITE, MAP_SHARED, number, 0),
+            unsafe mapped != MAP_FAILED
+        else { preconditionFailure("mmap: \(describeErrno(errno))") }
+        unsafe self.mapped = mapped
+        self.offset = offset
+        let pointer = unsafe UnsafeMutablePointer<UInt8>(OpaquePointer(mapped + offset))
+        unsafe pointer.pointee &+= 1
+        unsafe pointer.pointee &-= 1
+    }
+
+    deinit { unsafe munmap(mapped, offset + 1) }
+
+    /// Changes the byte.
+    public func store(_ byte: UInt8) { unsafe mapped.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self) }
+}
