@@ -36,13 +36,14 @@ public final class Ledger: Sendable {
     let now: @Sendable () -> Timestamp
     private let core: Mutex<Core>
 
+    /// - Parameter sharesMemory: whether a write-ahead log may be used; nil asks the folder's filesystem.
     init(
-        directory: BytePath?, programVersion: String, readOnly: Bool, budget: WaitBudget,
+        directory: BytePath?, programVersion: String, readOnly: Bool, budget: WaitBudget, sharesMemory: Bool? = nil,
         now: @escaping @Sendable () -> Timestamp
     ) {
         self.programVersion = programVersion
         self.now = now
-        self.core = Mutex(Core(directory: directory, readOnly: readOnly, budget: budget))
+        self.core = Mutex(Core(directory: directory, readOnly: readOnly, budget: budget, sharesMemory: sharesMemory))
         core.withLock { $0.connect() }
     }
 
@@ -134,6 +135,7 @@ private struct Core: Sendable {
     private let directory: BytePath?
     private let readOnly: Bool
     private let budget: WaitBudget
+    private let sharesMemory: Bool?
 
     private var folder: StateFolder?
     private var queue: DatabaseQueue?
@@ -148,7 +150,8 @@ private struct Core: Sendable {
     var problems: [String] = []
     private var said: Set<String> = []
 
-    init(directory: BytePath?, readOnly: Bool, budget: WaitBudget) {
+    init(directory: BytePath?, readOnly: Bool, budget: WaitBudget, sharesMemory: Bool?) {
+        self.sharesMemory = sharesMemory
         self.directory = directory
         self.readOnly = readOnly
         self.budget = budget
@@ -419,7 +422,8 @@ private struct Core: Sendable {
             case .foreign: throw LedgerRefusal("this program did not make it")
             }
             if !isReadOnly {
-                try queue.inDatabase { try chooseJournal($0, sharedMemory: folder.supportsSharedMemory) }
+                let sharesMemory = sharesMemory ?? folder.supportsSharedMemory
+                try queue.inDatabase { try chooseJournal($0, sharesMemory: sharesMemory) }
                 if layout != .current { try Schema.migrator.migrate(queue) }
             }
             availability = isReadOnly ? .readOnly(reason: readOnly ? nil : "no permission to write") : .readWrite
@@ -433,8 +437,8 @@ private struct Core: Sendable {
     }
 
     /// With a write-ahead log readers never wait for a writer.
-    private func chooseJournal(_ database: Database, sharedMemory: Bool) throws {
-        let mode = sharedMemory ? "WAL" : "DELETE"
+    private func chooseJournal(_ database: Database, sharesMemory: Bool) throws {
+        let mode = sharesMemory ? "WAL" : "DELETE"
         do {
             // Changing it needs the database for ourselves; it stays as it is when others are using it.
             let current = try String.fetchOne(database, sql: "PRAGMA journal_mode")
