@@ -65,7 +65,7 @@ public final class Ledger: Sendable {
     }
 
     /// A ledger that remembers nothing and has no problem with it.
-    public static var none: Ledger {
+    public static var disabled: Ledger {
         let ledger = Ledger(
             directory: nil, programVersion: "", readOnly: true, budget: WaitBudget(), now: wallClock)
         ledger.close()
@@ -201,7 +201,7 @@ private struct Core: Sendable {
         }
         switch failure.kind {
         case .damaged:
-            return replaceDamaged()
+            return replaceDamaged(failure.words)
         case .busy:
             say(
                 duringWrite
@@ -298,9 +298,9 @@ private struct Core: Sendable {
     /// Puts a database aside that turned out to be damaged while it was in use, and begins a new one.
     ///
     /// - Returns: whether there is a usable one now.
-    private mutating func replaceDamaged() -> Bool {
+    private mutating func replaceDamaged(_ words: String) -> Bool {
         guard let folder, case .readWrite = availability else {
-            say("is damaged: what it remembers is not used")
+            say("is damaged (\(words)): what it remembers is not used")
             disconnect()
             availability = .unavailable(reason: "it is damaged")
             nextAttempt = monotonicNanoseconds() + Self.attemptInterval
@@ -317,7 +317,7 @@ private struct Core: Sendable {
         queue = nil
         if isStillThere {
             do throws(LedgerRefusal) {
-                try putAside(in: folder, "found while it was in use")
+                try putAside(in: folder, words)
             } catch {
                 say("is not used: \(error.reason)")
             }
@@ -368,12 +368,15 @@ private struct Core: Sendable {
                     continue
                 }
             } catch let refusal as LedgerRefusal {
-                throw .refused(refusal)
+                guard let obstacle, refusal.kind == .unusable else { throw .refused(refusal) }
+                throw .refused(LedgerRefusal("\(refusal.reason): \(obstacle)"))
             } catch {
                 throw .refused(LedgerRefusal(displayText(of: "\(error)")))
             }
             if case .readOnly(.some(let reason)) = availability {
-                say("can only be read (\(obstacle ?? reason)): what is found now is not remembered")
+                let reason = obstacle ?? reason
+                availability = .readOnly(reason: reason)
+                say("can only be read (\(reason)): what is found now is not remembered")
             }
             return
         }
