@@ -14,7 +14,7 @@ public struct Memory: Sendable {
     private init(_ ledger: Ledger) { self.ledger = ledger }
 
     /// No memory at all.
-    public static var none: Memory { Memory(Ledger.none) }
+    public static var none: Memory { Memory(Ledger.disabled) }
 
     /// The memory of a user: in `$STATE_DIRECTORY`, else in the user's state folder. Always usable; see `problem`.
     ///
