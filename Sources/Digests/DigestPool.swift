@@ -49,7 +49,7 @@ public struct DigestPool: Sendable {
         let run = DigestRun(
             queue: JobQueue(jobs, workers: threads), implementation: implementation, cancellation: cancellation,
             progress: progress, limit: bytesPerSecond.map(RateLimit.init), deliver: deliver)
-        onThreads(threads, name: "digest") { index in DigestWorker(run: run, index: index).work() }
+        runOnThreads(threads, name: "hfj-digest") { index in DigestWorker(run: run, index: index).work() }
     }
 }
 

@@ -7,11 +7,19 @@ public struct BytePath: Hashable, Comparable, Sendable {
     public var bytes: [UInt8]
 
     /// Makes a path of raw bytes.
+    @inlinable
+    public init(bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    /// Makes a path of raw bytes.
+    @inlinable
     public init(bytes: some Sequence<UInt8>) {
         self.bytes = Array(bytes)
     }
 
     /// Makes a path of a string's UTF-8.
+    @inlinable
     public init(_ string: some StringProtocol) {
         self.bytes = Array(string.utf8)
     }
@@ -20,7 +28,7 @@ public struct BytePath: Hashable, Comparable, Sendable {
     public static let empty = BytePath(bytes: [])
 
     /// Whether there are no bytes.
-    public var isEmpty: Bool { bytes.isEmpty }
+    @inlinable public var isEmpty: Bool { bytes.isEmpty }
 
     /// The bytes as text, each invalid sequence replaced by U+FFFD. For JSON; `display` is for people.
     public var text: String { String(decoding: bytes, as: UTF8.self) }

@@ -36,10 +36,11 @@ public struct ContentDigest: Hashable, Sendable {
     ///
     /// - Returns: nil for anything but 64 or 40 lower-case hexadecimal digits.
     public init?(hex: some StringProtocol) {
-        let utf8 = Array(hex.utf8)
-        guard utf8.count == 64 || utf8.count == 40, utf8.allSatisfy(isLowerHexadecimal) else { return nil }
-        self.algorithm = utf8.count == 64 ? .sha256 : .gitSHA1
-        self.hex = String(decoding: utf8, as: UTF8.self)
+        let text = String(hex)
+        let length = text.utf8.count
+        guard length == 64 || length == 40, text.utf8.allSatisfy(isLowerHexadecimal) else { return nil }
+        self.algorithm = length == 64 ? .sha256 : .gitSHA1
+        self.hex = text
     }
 
     /// The digest's raw bytes.

@@ -5,7 +5,7 @@ public enum LinkEnd: Sendable, Hashable {
     /// A payload of the shared store, by its Xet hash; whether it is there is another question.
     case payload(BytePath)
     /// Something else inside the cache: its path relative to the cache root, and what it is.
-    case elsewhere(path: BytePath, stat: FileStat)
+    indirect case elsewhere(path: BytePath, stat: FileStat)
     /// Nothing, or a circle of links. The text is the link's.
     case nothing(target: BytePath)
     /// A place outside the cache. The text is the link's; it was not looked at.

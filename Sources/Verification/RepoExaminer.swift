@@ -189,7 +189,7 @@ struct RepoExaminer {
     private func recallHeaders(of view: RevisionView, into evidence: inout RepoEvidence) {
         for position in view.contents.indices {
             guard case .file(let stat, _, _) = view.contents[position],
-                let expectation = view.expectation(at: position), let bad = facts.badHeader(of: root.version(of: stat))
+                let bad = facts.badHeader(of: root.version(of: stat)), let expectation = view.expectation(at: position)
             else { continue }
             evidence.headers[HeaderKey(file: stat.key, expectation: expectation)] = .bad(
                 code: bad.code, reason: "", detail: bad.detail, offset: bad.offset)
