@@ -1,15 +1,17 @@
 internal import Synchronization
 
-/// A wish to stop, that long work looks at every few milliseconds.
+/// A request to stop, set by one thread and looked at by those who work.
+///
+/// It interrupts nothing by itself: long operations say in their documentation how often they look. Once set it stays set.
 public final class Cancellation: Sendable {
     private let flag = Atomic<Bool>(false)
 
-    /// Makes a wish that nobody has made yet.
+    /// Makes a request that has not been made yet.
     public init() {}
 
-    /// Whether work should stop.
-    public var isCancelled: Bool { flag.load(ordering: .relaxed) }
+    /// Asks to stop.
+    public func cancel() { flag.store(true, ordering: .releasing) }
 
-    /// Asks for work to stop. May be called from any thread, and from a signal handler.
-    public func cancel() { flag.store(true, ordering: .relaxed) }
+    /// Whether it was asked to stop.
+    public var isCancelled: Bool { flag.load(ordering: .acquiring) }
 }

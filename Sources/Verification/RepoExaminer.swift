@@ -3,25 +3,6 @@ internal import HubCache
 internal import LinuxIO
 internal import WeightFormats
 
-/// What is known from earlier runs about the files of a cache.
-struct KnownFacts: Sendable {
-    /// A header verdict that was bad.
-    struct BadHeader: Sendable {
-        var code: FindingCode
-        var detail: String
-        var offset: UInt64?
-    }
-
-    /// Files whose digest disagreed with their name.
-    var mismatched: [FileVersion: [ContentDigest]] = [:]
-    /// Files whose header no reader would accept.
-    var badHeaders: [FileVersion: BadHeader] = [:]
-    /// The digest of one file, right or wrong.
-    var digest: @Sendable (FileVersion, DigestAlgorithm) -> ContentDigest? = { _, _ in nil }
-    /// The etags of partials that a repo once had.
-    var partials: @Sendable (BytePath) -> Set<String> = { _ in [] }
-}
-
 /// A repo as it was found and looked at, ready to be hashed and judged.
 struct ExaminedRepo: Sendable {
     let repo: RepoInventory
@@ -70,7 +51,7 @@ struct RepoExaminer {
         var examined = ExaminedRepo(repo: repo, views: views, evidence: evidence, onlyCommits: onlyCommits)
         if repo.id != nil, isAnythingAbsent(examined) { examined.evidence.heldLocks = liveness.heldLocks(of: repo) }
         if views.contains(where: { view in view.manifest?.keys.contains { view.positions[$0] == nil } ?? false }) {
-            examined.evidence.rememberedPartials = Set(facts.partials(repo.folder).map { BytePath($0) })
+            examined.evidence.rememberedPartials = facts.partials(of: repo.folder)
         }
         for view in examined.judgedViews {
             if cancellation.isCancelled { break }
@@ -181,16 +162,15 @@ struct RepoExaminer {
         at position: Int, of view: RevisionView, stat: FileStat, into evidence: inout RepoEvidence
     ) {
         for expected in view.expectedDigests(at: position) {
-            guard let known = facts.digest(root.version(of: stat), expected.algorithm) else { continue }
+            guard let known = facts.digest(of: root.version(of: stat), expected.algorithm) else { continue }
             evidence.digests[DigestKey(file: stat.key, algorithm: expected.algorithm)] = .digest(known)
         }
     }
 
     private func recallHeaders(of view: RevisionView, into evidence: inout RepoEvidence) {
-        guard !facts.badHeaders.isEmpty else { return }
         for position in view.contents.indices {
             guard case .file(let stat, _, _) = view.contents[position],
-                let expectation = view.expectation(at: position), let bad = facts.badHeaders[root.version(of: stat)]
+                let expectation = view.expectation(at: position), let bad = facts.badHeader(of: root.version(of: stat))
             else { continue }
             evidence.headers[HeaderKey(file: stat.key, expectation: expectation)] = .bad(
                 code: bad.code, reason: "", detail: bad.detail, offset: bad.offset)
@@ -199,9 +179,8 @@ struct RepoExaminer {
     }
 
     private func recallDigests(of view: RevisionView, into evidence: inout RepoEvidence) {
-        guard !facts.mismatched.isEmpty else { return }
         for stat in view.sizes.values {
-            for digest in facts.mismatched[root.version(of: stat)] ?? [] {
+            for digest in facts.mismatchedDigests(of: root.version(of: stat)) {
                 evidence.digests[DigestKey(file: stat.key, algorithm: digest.algorithm)] = .digest(digest)
             }
         }

@@ -84,14 +84,15 @@ public struct Verifier: Sendable {
 
     /// Verifies a plain folder or file.
     public func verify(_ folder: PlainFolderScan, id: BytePath) -> CacheReport {
+        let startedAt = currentTime()
         let examiner = examiner(store: StoreInventory())
         var examined = examiner.examine(folder.scan(), onlyCommits: nil)
-        hash([examined.views], into: { examined.evidence.digests.merge($0) { _, new in new } })
+        memory.remember([examined], root: scan.root, facts: examiner.facts, startedAt: startedAt)
+        hash([examined.views], examiner.facts) { examined.evidence.digests.merge($0) { _, new in new } }
         let judge = RepoJudge(
             repo: examined.repo, store: StoreInventory(), views: examined.views, evidence: examined.evidence,
             depth: options.depth, onlyCommits: nil)
         let repo = judge.report(displayID: "local:" + id.text)
-        memory.rememberHeaders(of: [examined], root: scan.root, looked: options.depth >= .headers)
         return CacheReport(
             path: scan.root.path, bytes: repo.bytes, freeBytes: scan.root.filesystem.availableBytes,
             reclaimableBytes: repo.reclaimableBytes, otherBytes: 0, repos: [repo], findings: [], leftovers: [])
@@ -110,6 +111,7 @@ public struct Verifier: Sendable {
     private func judge(
         _ folders: [CacheListing.RepoFolder], listing: CacheListing, onlyCommits: Set<CommitHash>?
     ) -> [RepoReport] {
+        let startedAt = currentTime()
         let examiner = examiner(store: listing.store)
         let scan = scan
         let memory = memory
@@ -128,19 +130,17 @@ public struct Verifier: Sendable {
             if cancellation.isCancelled { return nil }
             let repo = scan.scanRepo(folder, store: listing.store)
             let examined = examiner.examine(repo, onlyCommits: onlyCommits)
+            memory.remember([examined], root: scan.root, facts: examiner.facts, startedAt: startedAt)
             progress.finishRepo()
             return examined
         }
         guard depth == .digests else {
             return mapOnThreads(options.jobs, name: "hfj-verify", folders) { folder -> RepoReport? in
-                guard let examined = examine(folder) else { return nil }
-                memory.rememberHeaders(of: [examined], root: scan.root, looked: depth >= .headers)
-                return report(examined)
+                examine(folder).map(report)
             }.compactMap(\.self)
         }
         var examined = mapOnThreads(options.jobs, name: "hfj-verify", folders, examine).compactMap(\.self)
-        memory.rememberHeaders(of: examined, root: scan.root, looked: true)
-        hash(examined.map(\.judgedViews)) { digests in
+        hash(examined.map(\.judgedViews), examiner.facts) { digests in
             for index in examined.indices { examined[index].evidence.digests.merge(digests) { _, new in new } }
         }
         if cancellation.isCancelled { return [] }
@@ -148,11 +148,12 @@ public struct Verifier: Sendable {
     }
 
     private func hash(
-        _ views: [[RevisionView]], into merge: ([DigestKey: DigestEvidence]) -> Void
+        _ views: [[RevisionView]], _ facts: KnownFacts, into merge: ([DigestKey: DigestEvidence]) -> Void
     ) {
         guard options.depth == .digests else { return }
         let pass = DigestPass(
-            root: scan.root, options: options, memory: memory, progress: progress, cancellation: cancellation)
+            root: scan.root, options: options, memory: memory, facts: facts, progress: progress,
+            cancellation: cancellation)
         merge(pass.run(views.flatMap(\.self)))
     }
 

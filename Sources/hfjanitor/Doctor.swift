@@ -54,7 +54,7 @@ struct Doctor: ParsableCommand {
 
     private func memoryCheck() -> Check {
         let memory = Memory.open(environment: Terminal.environment, programVersion: Version.text)
-        guard let problem = memory.problem else { return Check("ledger", .good, "digests are remembered") }
+        guard let problem = memory.takeProblem() else { return Check("ledger", .good, "digests are remembered") }
         return Check(
             "ledger", .note, displayText(of: problem),
             remedy: "verification works without it, and hashes everything anew")

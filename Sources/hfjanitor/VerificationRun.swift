@@ -26,7 +26,7 @@ struct VerificationRun {
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
         defer {
             line.end()
-            if let problem = memory.problem { Terminal.complain(problem) }
+            while let problem = memory.takeProblem() { Terminal.complain(displayText(of: problem)) }
         }
         var reports: [CacheReport] = []
         if targets.isEmpty {

@@ -1,2 +1,0 @@
-#include "CCrypto.h"
-int hfj_crypto_placeholder(void) { return 0; }
