@@ -102,25 +102,26 @@ extension Ledger {
 
     /// All digests of one filesystem, for many questions in a row.
     public func digests(onFilesystem filesystem: UInt64) -> RememberedDigests {
-        load(filesystem, where: "filesystem = ?1")
+        load(filesystem, "WHERE filesystem = ?1")
     }
 
     /// The digests of one filesystem that disagreed with their file's name, without reading the others.
     public func mismatchedDigests(onFilesystem filesystem: UInt64) -> RememberedDigests {
-        load(filesystem, where: "filesystem = ?1 AND mismatched = 1")
+        // By itself SQLite would rather read the whole filesystem's part of the table.
+        load(filesystem, "INDEXED BY content_mismatched WHERE filesystem = ?1 AND mismatched = 1")
     }
 
-    private func load(_ filesystem: UInt64, where condition: String) -> RememberedDigests {
+    private func load(_ filesystem: UInt64, _ condition: String) -> RememberedDigests {
         let latest = latestBelievable
         return read(RememberedDigests()) { database in
-            let counting = try RawStatement(database, "SELECT count(*) FROM content WHERE \(condition)")
+            let counting = try RawStatement(database, "SELECT count(*) FROM content \(condition)")
             defer { counting.finish() }
             try counting.bind(Int64(bitPattern: filesystem), at: 1)
             let count = try counting.step() ? counting.integer(at: 0) ?? 0 : 0
 
             let statement = try RawStatement(
                 database,
-                ContentRow.selection + " WHERE \(condition) ORDER BY inode, algorithm LIMIT \(Self.maximumLoaded)")
+                ContentRow.selection + " \(condition) ORDER BY inode, algorithm LIMIT \(Self.maximumLoaded)")
             defer { statement.finish() }
             try statement.bind(Int64(bitPattern: filesystem), at: 1)
             var rows: [ContentRow] = []

@@ -16,11 +16,17 @@ enum Housekeeping {
     static func prune(_ database: Database, now: Timestamp, contentKept: Int64 = contentKept) throws {
         try delete(
             database, "partial_seen", key: "cache, repo, etag", condition: "last_seen < ?1",
-            before: now.nanoseconds - partialAge)
+            before: time(now, earlierBy: partialAge))
         guard try isContentLarge(database, contentKept) else { return }
         try delete(
             database, "content", key: "filesystem, inode, algorithm", condition: "verified_at < ?1",
-            before: now.nanoseconds - contentAge)
+            before: time(now, earlierBy: contentAge))
+    }
+
+    /// A clock may stand anywhere, before the year 1700 too.
+    private static func time(_ now: Timestamp, earlierBy age: Int64) -> Int64 {
+        let (time, overflow) = now.nanoseconds.subtractingReportingOverflow(age)
+        return overflow ? .min : time
     }
 
     private static func isContentLarge(_ database: Database, _ kept: Int64) throws -> Bool {

@@ -36,13 +36,14 @@ public final class Ledger: Sendable {
     let now: @Sendable () -> Timestamp
     private let core: Mutex<Core>
 
+    /// - Parameter sharesMemory: whether a write-ahead log may be used; nil asks the folder's filesystem.
     init(
-        directory: BytePath?, programVersion: String, readOnly: Bool, budget: WaitBudget,
+        directory: BytePath?, programVersion: String, readOnly: Bool, budget: WaitBudget, sharesMemory: Bool? = nil,
         now: @escaping @Sendable () -> Timestamp
     ) {
         self.programVersion = programVersion
         self.now = now
-        self.core = Mutex(Core(directory: directory, readOnly: readOnly, budget: budget))
+        self.core = Mutex(Core(directory: directory, readOnly: readOnly, budget: budget, sharesMemory: sharesMemory))
         core.withLock { $0.connect() }
     }
 
@@ -64,7 +65,7 @@ public final class Ledger: Sendable {
     }
 
     /// A ledger that remembers nothing and has no problem with it.
-    public static var none: Ledger {
+    public static var disabled: Ledger {
         let ledger = Ledger(
             directory: nil, programVersion: "", readOnly: true, budget: WaitBudget(), now: wallClock)
         ledger.close()
@@ -134,6 +135,7 @@ private struct Core: Sendable {
     private let directory: BytePath?
     private let readOnly: Bool
     private let budget: WaitBudget
+    private let sharesMemory: Bool?
 
     private var folder: StateFolder?
     private var queue: DatabaseQueue?
@@ -148,7 +150,8 @@ private struct Core: Sendable {
     var problems: [String] = []
     private var said: Set<String> = []
 
-    init(directory: BytePath?, readOnly: Bool, budget: WaitBudget) {
+    init(directory: BytePath?, readOnly: Bool, budget: WaitBudget, sharesMemory: Bool?) {
+        self.sharesMemory = sharesMemory
         self.directory = directory
         self.readOnly = readOnly
         self.budget = budget
@@ -198,7 +201,7 @@ private struct Core: Sendable {
         }
         switch failure.kind {
         case .damaged:
-            return replaceDamaged()
+            return replaceDamaged(failure.words)
         case .busy:
             say(
                 duringWrite
@@ -295,9 +298,9 @@ private struct Core: Sendable {
     /// Puts a database aside that turned out to be damaged while it was in use, and begins a new one.
     ///
     /// - Returns: whether there is a usable one now.
-    private mutating func replaceDamaged() -> Bool {
+    private mutating func replaceDamaged(_ words: String) -> Bool {
         guard let folder, case .readWrite = availability else {
-            say("is damaged: what it remembers is not used")
+            say("is damaged (\(words)): what it remembers is not used")
             disconnect()
             availability = .unavailable(reason: "it is damaged")
             nextAttempt = monotonicNanoseconds() + Self.attemptInterval
@@ -314,7 +317,7 @@ private struct Core: Sendable {
         queue = nil
         if isStillThere {
             do throws(LedgerRefusal) {
-                try putAside(in: folder, "found while it was in use")
+                try putAside(in: folder, words)
             } catch {
                 say("is not used: \(error.reason)")
             }
@@ -365,12 +368,15 @@ private struct Core: Sendable {
                     continue
                 }
             } catch let refusal as LedgerRefusal {
-                throw .refused(refusal)
+                guard let obstacle, refusal.kind == .unusable else { throw .refused(refusal) }
+                throw .refused(LedgerRefusal("\(refusal.reason): \(obstacle)"))
             } catch {
                 throw .refused(LedgerRefusal(displayText(of: "\(error)")))
             }
             if case .readOnly(.some(let reason)) = availability {
-                say("can only be read (\(obstacle ?? reason)): what is found now is not remembered")
+                let reason = obstacle ?? reason
+                availability = .readOnly(reason: reason)
+                say("can only be read (\(reason)): what is found now is not remembered")
             }
             return
         }
@@ -419,7 +425,8 @@ private struct Core: Sendable {
             case .foreign: throw LedgerRefusal("this program did not make it")
             }
             if !isReadOnly {
-                try queue.inDatabase { try chooseJournal($0, sharedMemory: folder.supportsSharedMemory) }
+                let sharesMemory = sharesMemory ?? folder.supportsSharedMemory
+                try queue.inDatabase { try chooseJournal($0, sharesMemory: sharesMemory) }
                 if layout != .current { try Schema.migrator.migrate(queue) }
             }
             availability = isReadOnly ? .readOnly(reason: readOnly ? nil : "no permission to write") : .readWrite
@@ -433,8 +440,8 @@ private struct Core: Sendable {
     }
 
     /// With a write-ahead log readers never wait for a writer.
-    private func chooseJournal(_ database: Database, sharedMemory: Bool) throws {
-        let mode = sharedMemory ? "WAL" : "DELETE"
+    private func chooseJournal(_ database: Database, sharesMemory: Bool) throws {
+        let mode = sharesMemory ? "WAL" : "DELETE"
         do {
             // Changing it needs the database for ourselves; it stays as it is when others are using it.
             let current = try String.fetchOne(database, sql: "PRAGMA journal_mode")

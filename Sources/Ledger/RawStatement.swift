@@ -6,20 +6,18 @@ internal import GRDBSQLite
 /// GRDB's row decoding traps when a value has another type than expected, which a database that someone else wrote may
 /// well have, and costs several times as much on 100,000 rows. Here a value of the wrong type is nil. All access to SQLite's
 /// C interface is in this file.
-struct RawStatement {
+@safe struct RawStatement {
     private let database: Database
-    // Keeps the prepared statement alive: the pointer below belongs to it.
     private let owner: Statement
+    // Valid as long as `owner`, which this value holds, and used on GRDB's queue only, since a `Database` never leaves it.
+    private let pointer: OpaquePointer
 
     /// Prepares a statement, or takes it from the connection's cache.
     init(_ database: Database, _ sql: String) throws {
         self.database = database
         self.owner = try database.cachedStatement(sql: sql)
+        unsafe self.pointer = owner.sqliteStatement
     }
-
-    // The pointer is valid as long as `owner`, which this value holds, and is used on GRDB's queue only, since a `Database`
-    // never leaves it.
-    private var pointer: OpaquePointer { unsafe owner.sqliteStatement }
 
     /// Binds a number, or NULL, to a parameter; the first is 1.
     func bind(_ value: Int64?, at index: Int32) throws {
@@ -129,18 +127,15 @@ struct PackedBytes: Sendable {
     /// Packs some bytes.
     ///
     /// - Precondition: at most 32.
-    init(_ bytes: some Collection<UInt8>) {
+    init(_ bytes: UnsafeRawBufferPointer) {
         precondition(bytes.count <= 32, "more bytes than fit")
-        var position = 0
-        for byte in bytes {
-            words[position >> 3] |= UInt64(byte) << (8 * UInt64(position & 7))
-            position += 1
-        }
+        // The numbers' own order of bytes does not matter: they are only ever taken apart again here.
+        unsafe withUnsafeMutableBytes(of: &words) { unsafe $0.copyMemory(from: bytes) }
     }
 
     /// The first bytes.
     func bytes(_ count: Int) -> [UInt8] {
-        (0..<count).map { UInt8(truncatingIfNeeded: words[$0 >> 3] >> (8 * UInt64($0 & 7))) }
+        unsafe withUnsafeBytes(of: words) { unsafe Array($0.prefix(count)) }
     }
 }
 

@@ -149,11 +149,15 @@ func withCName<Result>(_ name: BytePath, _ body: (UnsafePointer<CChar>) -> Resul
     }
 }
 
+/// How often an open that met a race is tried again, a millisecond apart.
+private let retryLimit = 1000
+
 private func openRaw(
     _ path: BytePath, _ options: OpenOptions, _ open: (UnsafePointer<CChar>, Int32) -> Int32,
     fallback: ((OpenOptions) throws(SystemCallFailure) -> Int32)? = nil
 ) throws(SystemCallFailure) -> Int32 {
     var options = options
+    var attempts = 0
     while true {
         let flags = options.flags
         var result = unsafe withCName(path) { unsafe open($0, flags) }
@@ -161,7 +165,14 @@ private func openRaw(
             do throws(SystemCallFailure) { result = try fallback(options) } catch { result = -error.errno }
         }
         if result >= 0 { return result }
-        if result == -EINTR || result == -EAGAIN && fallback != nil { continue }
+        if result == -EINTR { continue }
+        // openat2 says EAGAIN when a rename anywhere raced with it; any open says it while somebody has a lease on the file,
+        // which whoever probes for its users holds for microseconds.
+        if result == -EAGAIN, attempts < retryLimit {
+            attempts += 1
+            usleep(1000)
+            continue
+        }
         if result == -EPERM, options.contains(.keepAccessTime) {
             options.remove(.keepAccessTime)
             continue

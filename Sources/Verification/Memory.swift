@@ -14,7 +14,7 @@ public struct Memory: Sendable {
     private init(_ ledger: Ledger) { self.ledger = ledger }
 
     /// No memory at all.
-    public static var none: Memory { Memory(Ledger.none) }
+    public static var none: Memory { Memory(Ledger.disabled) }
 
     /// The memory of a user: in `$STATE_DIRECTORY`, else in the user's state folder. Always usable; see `problem`.
     ///
@@ -36,38 +36,35 @@ public struct Memory: Sendable {
         KnownFacts(ledger: ledger, cache: root.path, loadsAllDigests: depth == .digests, ignoresDigests: isFresh)
     }
 
-    /// Remembers what was seen of repos: headers that no reader would accept, partial downloads.
-    func remember(_ examined: [ExaminedRepo], root: CacheRoot, facts: KnownFacts, startedAt: Timestamp) {
-        var bad: [BadHeader] = []
-        for repo in examined {
-            for view in repo.judgedViews { collect(view, repo.evidence, root, facts, startedAt, into: &bad) }
-            guard repo.repo.id != nil else { continue }
-            let etags = Set(repo.repo.partials.map(\.etag.text)).subtracting([""])
-            let folder = repo.repo.folder.text
-            if !etags.isEmpty { ledger.notePartials(cache: root.path, repo: folder, etags: etags, at: startedAt) }
-            let arrived = Set(repo.evidence.rememberedPartials.filter { repo.repo.blobs[$0] != nil }.map(\.text))
-            if !arrived.isEmpty { ledger.forgetPartials(cache: root.path, repo: folder, etags: arrived) }
-        }
-        if !bad.isEmpty { ledger.remember(badHeaders: bad) }
+    /// Remembers what was seen of a repo: headers that no reader would accept, partial downloads.
+    func remember(_ examined: ExaminedRepo, by examiner: RepoExaminer, startedAt: Timestamp) {
+        if examiner.depth >= .headers { rememberHeaders(of: examined, by: examiner, startedAt: startedAt) }
+        guard examined.repo.id != nil else { return }
+        let cache = examiner.root.path
+        let folder = examined.repo.folder.text
+        let etags = Set(examined.repo.partials.map(\.etag.text)).subtracting([""])
+        if !etags.isEmpty { ledger.notePartials(cache: cache, repo: folder, etags: etags, at: startedAt) }
+        let arrived = examined.evidence.rememberedPartials.filter { examined.repo.blobs[$0] != nil }
+        if !arrived.isEmpty { ledger.forgetPartials(cache: cache, repo: folder, etags: Set(arrived.map(\.text))) }
     }
 
-    private func collect(
-        _ view: RevisionView, _ evidence: RepoEvidence, _ root: CacheRoot, _ facts: KnownFacts, _ startedAt: Timestamp,
-        into bad: inout [BadHeader]
-    ) {
-        for position in view.contents.indices {
-            guard case .file(let stat, _, _) = view.contents[position], let expectation = view.expectation(at: position)
-            else { continue }
-            switch evidence.headers[HeaderKey(file: stat.key, expectation: expectation)] {
-            case .bad(let code, let reason, let detail, let offset):
-                let verdict = HeaderVerdict(code: code.rawValue, reason: reason, offset: offset, detail: detail)
-                bad.append(BadHeader(version: root.version(of: stat), verdict: verdict, startedAt: startedAt))
-            case .sound:
-                let version = root.version(of: stat)
-                if facts.badHeader(of: version) != nil { ledger.forgetBadHeader(of: version) }
-            case .unverifiable, .failed, nil: break
+    private func rememberHeaders(of examined: ExaminedRepo, by examiner: RepoExaminer, startedAt: Timestamp) {
+        var bad: [BadHeader] = []
+        for view in examined.judgedViews {
+            for position in view.contents.indices {
+                guard case .file(let stat, _, _) = view.contents[position], let expectation = view.expectation(at: position)
+                else { continue }
+                let version = examiner.root.version(of: stat)
+                switch examined.evidence.headers[HeaderKey(file: stat.key, expectation: expectation)] {
+                case .bad(let code, let reason, let detail, let offset):
+                    let verdict = HeaderVerdict(code: code.rawValue, reason: reason, offset: offset, detail: detail)
+                    bad.append(BadHeader(version: version, verdict: verdict, startedAt: startedAt))
+                case .sound where examiner.facts.badHeader(of: version) != nil: ledger.forgetBadHeader(of: version)
+                case .sound, .unverifiable, .failed, nil: break
+                }
             }
         }
+        if !bad.isEmpty { ledger.remember(badHeaders: bad) }
     }
 
     /// Remembers digests that were computed.

@@ -10,6 +10,13 @@ struct ExaminedRepo: Sendable {
     var evidence: RepoEvidence
     let onlyCommits: Set<CommitHash>?
 
+    /// Judges it. `store` is the one it was examined with.
+    func report(store: StoreInventory, depth: VerificationDepth, displayID: String) -> RepoReport {
+        RepoJudge(
+            repo: repo, store: store, views: views, evidence: evidence, depth: depth, onlyCommits: onlyCommits
+        ).report(displayID: displayID)
+    }
+
     /// The revisions that are judged.
     var judgedViews: [RevisionView] {
         guard let onlyCommits else { return views }
@@ -49,7 +56,6 @@ struct RepoExaminer {
                 manifest: snapshot.commit.flatMap { evidence.manifests[$0] })
         }
         var examined = ExaminedRepo(repo: repo, views: views, evidence: evidence, onlyCommits: onlyCommits)
-        if repo.id != nil, isAnythingAbsent(examined) { examined.evidence.heldLocks = liveness.heldLocks(of: repo) }
         if views.contains(where: { view in view.manifest?.keys.contains { view.positions[$0] == nil } ?? false }) {
             examined.evidence.rememberedPartials = facts.partials(of: repo.folder)
         }
@@ -64,22 +70,24 @@ struct RepoExaminer {
             }
             recallDigests(of: view, into: &examined.evidence)
         }
+        lookAtLocks(of: &examined)
         return examined
     }
 
-    /// Whether a held lock could change any judgement; most repos have nothing absent, and their locks need no look.
-    private func isAnythingAbsent(_ examined: ExaminedRepo) -> Bool {
-        if !examined.repo.partials.isEmpty { return true }
-        var linked = 0
-        for view in examined.views {
-            if view.snapshot.files.isEmpty { return true }
-            guard let manifest = view.manifest else { return true }
-            if manifest.keys.contains(where: { view.positions[$0] == nil }) { return true }
-            if view.contents.contains(where: { if case .absent = $0 { true } else { false } }) { return true }
-            linked += view.snapshot.files.count
-        }
-        return linked < examined.repo.blobs.count || examined.views.isEmpty && !examined.repo.blobs.isEmpty
+    /// Looks for held locks where one could change the judgement: most repos have nothing absent, and their many lock files
+    /// need no look.
+    private func lookAtLocks(of examined: inout ExaminedRepo) {
+        guard examined.repo.id != nil else { return }
+        let report = examined.report(store: store, depth: .structure, displayID: "")
+        let codes = Set((report.findings + report.revisions.flatMap(\.findings)).map(\.code))
+        guard !codes.isDisjoint(with: Self.codesThatLocksExplain) else { return }
+        examined.evidence.heldLocks = liveness.heldLocks(of: examined.repo)
     }
+
+    private static let codesThatLocksExplain: Set<FindingCode> = [
+        .missingShard, .missingFile, .missingUpstream, .danglingLink, .emptySnapshot, .weightsAbsent, .subset, .orphanBlob,
+        .inFlight,
+    ]
 
     private func open(_ location: BytePath, in repo: RepoInventory) throws(SystemCallFailure) -> OwnedDescriptor {
         try root.open(location, linked: repo.linkedFolders)

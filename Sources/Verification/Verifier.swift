@@ -87,12 +87,10 @@ public struct Verifier: Sendable {
         let startedAt = currentTime()
         let examiner = examiner(store: StoreInventory())
         var examined = examiner.examine(folder.scan(), onlyCommits: nil)
-        memory.remember([examined], root: scan.root, facts: examiner.facts, startedAt: startedAt)
+        memory.remember(examined, by: examiner, startedAt: startedAt)
         hash([examined.views], examiner.facts) { examined.evidence.digests.merge($0) { _, new in new } }
-        let judge = RepoJudge(
-            repo: examined.repo, store: StoreInventory(), views: examined.views, evidence: examined.evidence,
-            depth: options.depth, onlyCommits: nil)
-        let repo = judge.report(displayID: "local:" + id.text)
+        let repo = examined.report(
+            store: StoreInventory(), depth: options.depth, displayID: "local:" + id.text)
         return CacheReport(
             path: scan.root.path, bytes: repo.bytes, freeBytes: scan.root.filesystem.availableBytes,
             reclaimableBytes: repo.reclaimableBytes, otherBytes: 0, repos: [repo], findings: [], leftovers: [])
@@ -120,17 +118,14 @@ public struct Verifier: Sendable {
         let progress = progress
         progress.begin(repos: folders.count)
         @Sendable func report(_ examined: ExaminedRepo) -> RepoReport {
-            RepoJudge(
-                repo: examined.repo, store: listing.store, views: examined.views, evidence: examined.evidence,
-                depth: depth,
-                onlyCommits: examined.onlyCommits
-            ).report(displayID: examined.repo.displayID(in: scan.root.path))
+            examined.report(
+                store: listing.store, depth: depth, displayID: examined.repo.displayID(in: scan.root.path))
         }
         @Sendable func examine(_ folder: CacheListing.RepoFolder) -> ExaminedRepo? {
             if cancellation.isCancelled { return nil }
             let repo = scan.scanRepo(folder, store: listing.store)
             let examined = examiner.examine(repo, onlyCommits: onlyCommits)
-            memory.remember([examined], root: scan.root, facts: examiner.facts, startedAt: startedAt)
+            memory.remember(examined, by: examiner, startedAt: startedAt)
             progress.finishRepo()
             return examined
         }

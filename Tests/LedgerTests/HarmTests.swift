@@ -346,7 +346,7 @@ import Testing
         ledger.close()
         #expect(ledger.availability == .closed)
         expectUseless(ledger, "closed")
-        expectUseless(.none, "none")
-        #expect(Ledger.none.takeProblem() == nil)
+        expectUseless(.disabled, "disabled")
+        #expect(Ledger.disabled.takeProblem() == nil)
     }
 }

@@ -70,6 +70,18 @@ import Testing
         #expect(!scratch.names.contains { $0.contains("damaged") })
     }
 
+    @Test func withoutSharedMemoryThereIsNoWriteAheadLog() {
+        var ledger = scratch.ledger(sharesMemory: true)
+        ledger.remember(digests: [content(version(7), digest(1))])
+        #expect(scratch.names.contains("ledger.sqlite-wal"))
+        ledger.close()
+        ledger = scratch.ledger(sharesMemory: false)
+        #expect(ledger.remember(digests: [content(version(8), digest(1))]) == 1)
+        #expect(ledger.digests(onFilesystem: version(7).filesystem).count == 2)
+        #expect(scratch.names == ["ledger.sqlite", "ledger.lock"])
+        #expect(ledger.takeProblem() == nil)
+    }
+
     @Test func whatCannotBeLockedForOpeningIsDoneWithout() throws {
         scratch.ledger().close()
         let number = unsafe open(scratch.path + "/state/ledger.lock", O_RDWR)
@@ -96,13 +108,14 @@ import Testing
         #expect(ledger.takeProblem() == nil)
     }
 
-    @Test func manyLedgersShareOneFile() async {
+    @Test(arguments: [true, false])
+    func manyLedgersShareOneFile(sharesMemory: Bool) async {
         let scratch = scratch
         await withTaskGroup(of: Void.self) { group in
             for task in UInt64(0)..<6 {
                 group.addTask {
                     for round in UInt64(0)..<10 {
-                        let ledger = scratch.ledger()
+                        let ledger = scratch.ledger(sharesMemory: sharesMemory)
                         let file = version(task * 1000 + round)
                         #expect(ledger.remember(digests: [content(file, digest(file.inode))]) == 1)
                         if let problem = ledger.takeProblem() { Issue.record("\(problem)") }

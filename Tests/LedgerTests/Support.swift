@@ -24,9 +24,11 @@ final class Scratch: Sendable {
     var state: BytePath { BytePath(path + "/state") }
     var database: String { path + "/state/ledger.sqlite" }
 
-    func ledger(version: String = "1.0", readOnly: Bool = false, budget: WaitBudget = WaitBudget()) -> Ledger {
+    func ledger(
+        version: String = "1.0", readOnly: Bool = false, budget: WaitBudget = WaitBudget(), sharesMemory: Bool? = nil
+    ) -> Ledger {
         Ledger(
-            directory: state, programVersion: version, readOnly: readOnly, budget: budget,
+            directory: state, programVersion: version, readOnly: readOnly, budget: budget, sharesMemory: sharesMemory,
             now: { Timestamp(seconds: 1_760_000_000) })
     }
 
