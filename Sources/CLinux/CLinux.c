@@ -133,10 +133,16 @@ int64_t hfj_resident_pages(int descriptor, uint64_t size) {
     struct { uint64_t offset, length; } range = {0, size};
     struct { uint64_t cached, dirty, writeback, evicted, recently_evicted; } state;
     if (size == 0) return 0;
-    if (syscall(SYS_cachestat, descriptor, &range, &state, 0) == 0) return (int64_t)state.cached;
-    if (errno != ENOSYS && errno != EPERM) return -errno;
+    if (syscall(SYS_cachestat, descriptor, &range, &state, 0) == 0) {
+        // A stacked file's pages may be those of the file below it, which only a mapping shows.
+        struct statfs raw;
+        int stacked = fstatfs(descriptor, &raw) == 0 && (raw.f_type == HFJ_FS_OVERLAY || raw.f_type == HFJ_FS_FUSE);
+        if (state.cached > 0 || !stacked) return (int64_t)state.cached;
+    } else if (errno != ENOSYS && errno != EPERM) {
+        return -errno;
+    }
 
-    // Older kernels: map it in windows and ask mincore. Mapping alone reads nothing, and nothing is touched through it.
+    // Map it in windows and ask mincore, the only way there is before Linux 6.5. Mapping alone reads nothing, and nothing is touched through it.
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), window = 1ULL << 30;
     int64_t resident = 0;
     for (uint64_t offset = 0; offset < size; offset += window) {

@@ -20,8 +20,6 @@ public struct CacheListing: Sendable {
     public internal(set) var oldPartials: [PartialDownload] = []
     /// What does not belong, or could not be looked at.
     public internal(set) var strays: [Stray] = []
-    /// Lock files that hold the name of a process: see `SoftLock`.
-    public internal(set) var softLocks: [SoftLock] = []
     /// Bytes on the disk of the root itself and of everything that is neither in a repo nor in the store.
     public internal(set) var tally = AllocationTally()
 }
@@ -49,9 +47,7 @@ public struct CacheScan: Sendable {
             case (.repo(let id), .directory), (.repo(let id), .symlink):
                 result.repos.append(CacheListing.RepoFolder(id: id, entry: entry))
             case (.sharedStore, _): result.store = scanStore(root: root, entry: entry)
-            case (.locks, .directory):
-                result.tally.add(entry.stat)
-                scanLocks(entry, into: &result)
+            case (.locks, .directory): result.tally.add(entry.stat)
             case (.cacheTag, .regular), (.desktopHelper, .regular), (.migrationMark, .regular):
                 result.tally.add(entry.stat)
             case (.oldTemporary, .regular):
@@ -86,35 +82,53 @@ public struct CacheScan: Sendable {
             Stray(path: entry.name, code: .foreignEntry, detail: detail, allocated: tally.total))
     }
 
-    private func scanLocks(_ entry: DirectoryEntry, into result: inout CacheListing) {
-        guard let locks = try? root.descriptor.open(entry.name, options: [.directory, .keepAccessTime]) else {
-            result.strays.append(
-                Stray(path: entry.name, code: .unreadable, detail: describeErrno(SystemCallFailure.accessNumber)))
-            return
+    /// Looks into `.locks`: as many files as the cache has blobs.
+    public func scanLocks() -> LockListing {
+        var result = LockListing()
+        do throws(SystemCallFailure) {
+            let locks = try root.open(".locks", options: [.directory, .keepAccessTime])
+            scanLockFolder(locks, at: ".locks", depth: 0, into: &result)
+        } catch {
+            if !error.isAbsent {
+                result.strays.append(Stray(path: ".locks", code: error.findingCode, detail: error.reason))
+            }
         }
-        scanLockFolder(locks, at: entry.name, depth: 0, into: &result)
+        result.softLocks.sort { $0.path < $1.path }
+        return result
     }
 
     private func scanLockFolder(
-        _ folder: borrowing OwnedDescriptor, at location: BytePath, depth: Int, into result: inout CacheListing
+        _ folder: borrowing OwnedDescriptor, at location: BytePath, depth: Int, into result: inout LockListing
     ) {
-        guard depth < 4, let listing = try? folder.listDirectory() else { return }
+        guard depth < RepoScan.depthLimit, let listing = try? folder.listDirectory() else { return }
         for entry in listing.entries {
             result.tally.add(entry.stat)
-            let here = location.appending(entry.name)
             if entry.stat.kind == .directory {
                 if let child = try? folder.open(entry.name, options: [.directory, .keepAccessTime]) {
-                    scanLockFolder(child, at: here, depth: depth + 1, into: &result)
+                    scanLockFolder(child, at: location.appending(entry.name), depth: depth + 1, into: &result)
                 }
             } else if entry.stat.kind == .regular, entry.stat.size > 0, entry.name.hasSuffix(".lock"),
                 let file = try? folder.open(entry.name, options: .keepAccessTime),
                 let content = try? file.readAll(limit: SoftLock.sizeLimit),
-                let lock = SoftLock(path: here, content: content)
+                let lock = SoftLock(path: location.appending(entry.name), content: content)
             {
                 result.softLocks.append(lock)
             }
         }
     }
+}
+
+/// What `.locks` holds.
+public struct LockListing: Sendable {
+    /// Lock files that hold the name of a process: see `SoftLock`.
+    public internal(set) var softLocks: [SoftLock] = []
+    /// What could not be looked at.
+    public internal(set) var strays: [Stray] = []
+    /// Bytes on the disk of everything in it; the folder itself is the root's.
+    public internal(set) var tally = AllocationTally()
+
+    /// Makes an empty listing.
+    public init() {}
 }
 
 extension CacheScan {

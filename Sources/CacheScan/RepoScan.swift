@@ -292,7 +292,7 @@ struct RepoScan {
     ) {
         do throws(SystemCallFailure) {
             let file = try directory.open(entry.name, options: .keepAccessTime)
-            let content = try file.readAll(limit: Self.refSizeLimit) ?? []
+            let content = try file.readAll(limit: Self.refSizeLimit, size: entry.stat.size) ?? []
             let space: [UInt8] = [0x20, 0x0a, 0x0d, 0x09]
             let trimmed = content.drop { space.contains($0) }.reversed().drop { space.contains($0) }.reversed()
             let commit = CommitHash(BytePath(bytes: trimmed))

@@ -32,7 +32,7 @@ public struct CacheDiagnosis: Sendable {
         for folder in listing.repos { findings.add(scan.scanRepo(folder, store: listing.store), root: root) }
         findings.addLocks(of: root)
         checks += [leaseCheck(findings), watchCheck(findings)]
-        checks += ownershipChecks(findings) + leftoverChecks(findings, listing)
+        checks += ownershipChecks(findings) + leftoverChecks(findings, listing, scan.scanLocks())
         return checks
     }
 
@@ -199,7 +199,7 @@ public struct CacheDiagnosis: Sendable {
 
     // MARK: leftovers
 
-    private func leftoverChecks(_ findings: Findings, _ listing: CacheListing) -> [Check] {
+    private func leftoverChecks(_ findings: Findings, _ listing: CacheListing, _ locks: LockListing) -> [Check] {
         var checks: [Check] = []
         if findings.oldBlobLocks > 0 || !listing.oldPartials.isEmpty {
             checks.append(
@@ -209,7 +209,7 @@ public struct CacheDiagnosis: Sendable {
                         + "the root were left by clients before 0.23",
                     remedy: "'hfjanitor ls --all' shows what they take"))
         }
-        let stale = listing.softLocks.filter(\.isStale)
+        let stale = locks.softLocks.filter(\.isStale)
         if let first = stale.first {
             checks.append(
                 Check(

@@ -69,6 +69,24 @@ public struct BytePath: Hashable, Comparable, Sendable {
         return bytes.count >= utf8.count && bytes[(bytes.count - utf8.count)...].elementsEqual(utf8)
     }
 
+    /// Hashes eight bytes at a time: names are the keys of nearly every look-up, and most have 64 bytes.
+    public func hash(into hasher: inout Hasher) {
+        let span = bytes.span
+        var index = 0
+        while index + 8 <= span.count {
+            var word: UInt64 = 0
+            for offset in 0..<8 { word = word << 8 | UInt64(span[index + offset]) }
+            hasher.combine(word)
+            index += 8
+        }
+        var rest: UInt64 = UInt64(truncatingIfNeeded: span.count)
+        while index < span.count {
+            rest = rest << 8 | UInt64(span[index])
+            index += 1
+        }
+        hasher.combine(rest)
+    }
+
     /// Orders by bytes, as `LC_ALL=C sort` does.
     public static func < (left: BytePath, right: BytePath) -> Bool {
         left.bytes.lexicographicallyPrecedes(right.bytes)

@@ -174,7 +174,9 @@ public struct AllocationTally: Sendable, Hashable {
 /// Everything a scan found in one repo's folder: values only, nothing judged.
 public struct RepoInventory: Sendable {
     /// The folder's name in the cache root; `.` for a plain folder.
-    public var folder: BytePath
+    public let folder: BytePath
+    /// Where its blobs are.
+    public let blobsFolder: BytePath
     /// The repo; nil for a plain folder.
     public var id: RepoID?
     /// What `stat` says of the folder.
@@ -205,6 +207,7 @@ public struct RepoInventory: Sendable {
     /// Makes an empty inventory of a folder.
     public init(folder: BytePath, id: RepoID?, stat: FileStat) {
         self.folder = folder
+        self.blobsFolder = folder.appending("blobs")
         self.id = id
         self.stat = stat
     }
@@ -275,7 +278,7 @@ extension RepoInventory {
 
     /// Where a blob stands, relative to the cache root.
     public func location(ofBlob name: BytePath) -> BytePath {
-        folder.appending("blobs").appending(name)
+        blobsFolder.appending(name)
     }
 
     /// Where a partial download stands, relative to the cache root.

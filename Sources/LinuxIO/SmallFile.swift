@@ -31,10 +31,16 @@ extension OwnedDescriptor {
 
     /// Reads a whole small file.
     ///
-    /// - Parameter limit: the most bytes to take.
+    /// - Parameters:
+    ///   - limit: the most bytes to take.
+    ///   - size: the size it is known to have: when that much came at once, the end is not looked for.
     /// - Returns: the content, or nil when it is longer than the limit.
     /// - Throws: `SystemCallFailure` as pread(2).
-    public borrowing func readAll(limit: Int) throws(SystemCallFailure) -> [UInt8]? {
+    public borrowing func readAll(limit: Int, size: UInt64? = nil) throws(SystemCallFailure) -> [UInt8]? {
+        if let size, size > 0, size <= UInt64(limit) {
+            let bytes = try read(at: 0, count: Int(size))
+            if bytes.count == Int(size) { return bytes }
+        }
         let bytes = try read(at: 0, count: limit + 1)
         return bytes.count > limit ? nil : bytes
     }

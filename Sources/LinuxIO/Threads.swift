@@ -81,6 +81,9 @@ public final class BackgroundThread: Sendable {
         thread = Mutex(startThread(name: name, body))
     }
 
+    /// Whether it was started and not waited for yet.
+    public var isStarted: Bool { thread.withLock { $0 != nil } }
+
     /// Waits until the body has returned.
     public func join() {
         let started = thread.withLock { $0.take() }

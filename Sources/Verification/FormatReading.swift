@@ -11,15 +11,19 @@ enum ReadOutcome<Summary: Sendable>: Sendable {
 
 /// Feeds a parser from a file.
 ///
-/// Reads go around the page cache where the kernel can: what a model server has cached stays, and nothing is added.
+/// - Parameter keepsOutOfCache: reads around the page cache where the kernel can, for weights, of which a model server may
+///   have cached what it needs. Manifests and indexes are small, and are looked at again and again.
 func read<Parser: WeightFileParser>(
-    _ file: borrowing OwnedDescriptor, with parser: consuming Parser
+    _ file: borrowing OwnedDescriptor, with parser: consuming Parser, keepsOutOfCache: Bool
 ) -> ReadOutcome<Parser.Summary> {
     var parser = parser
     while let demand = parser.demand {
         let bytes: [UInt8]
         do throws(SystemCallFailure) {
-            bytes = try file.readUncached(at: demand.offset, count: demand.count)
+            bytes =
+                keepsOutOfCache
+                ? try file.readUncached(at: demand.offset, count: demand.count)
+                : try file.read(at: demand.offset, count: demand.count)
         } catch {
             return .failed(error)
         }

@@ -35,19 +35,23 @@ struct HeaderCheck: Sendable {
         switch expectation {
         case .neitherPageNorPointer, .notAPointer: return .sound(tensors: nil, split: nil)
         case .safetensors:
-            return evidence(read(file, with: SafetensorsParser(fileSize: size, hashSeed: hashSeed))) { summary in
+            return evidence(
+                read(file, with: SafetensorsParser(fileSize: size, hashSeed: hashSeed), keepsOutOfCache: true)
+            ) { summary in
                 if let fault = summary.unverifiable { return .unverifiable(detail: Self.sentence(fault)) }
                 return .sound(tensors: summary, split: nil)
             }
         case .gguf:
-            return evidence(read(file, with: GGUFParser(fileSize: size))) { summary in
+            return evidence(read(file, with: GGUFParser(fileSize: size), keepsOutOfCache: true)) { summary in
                 if let fault = summary.unverifiable { return .unverifiable(detail: Self.sentence(fault)) }
                 return .sound(tensors: nil, split: summary)
             }
         case .torch:
             // Names mean nothing here: only what is a zip archive can be judged.
             guard sniff == .zip else { return .sound(tensors: nil, split: nil) }
-            return evidence(read(file, with: TorchZipParser(fileSize: size))) { _ in .sound(tensors: nil, split: nil) }
+            return evidence(read(file, with: TorchZipParser(fileSize: size), keepsOutOfCache: true)) { _ in
+                .sound(tensors: nil, split: nil)
+            }
         }
     }
 

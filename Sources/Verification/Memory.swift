@@ -52,7 +52,8 @@ public struct Memory: Sendable {
         var bad: [BadHeader] = []
         for view in examined.judgedViews {
             for position in view.contents.indices {
-                guard case .file(let stat, _, _) = view.contents[position], let expectation = view.expectation(at: position)
+                guard case .file(let stat, _, _) = view.contents[position],
+                    let expectation = view.expectation(at: position)
                 else { continue }
                 let version = examiner.root.version(of: stat)
                 switch examined.evidence.headers[HeaderKey(file: stat.key, expectation: expectation)] {

@@ -9,10 +9,16 @@ struct ExaminedRepo: Sendable {
     let views: [RevisionView]
     var evidence: RepoEvidence
     let onlyCommits: Set<CommitHash>?
+    /// The judgement by structure alone, while no held lock was found that could change it.
+    var structureReport: RepoReport?
 
     /// Judges it. `store` is the one it was examined with.
     func report(store: StoreInventory, depth: VerificationDepth, displayID: String) -> RepoReport {
-        RepoJudge(
+        if depth == .structure, var report = structureReport {
+            report.id = displayID
+            return report
+        }
+        return RepoJudge(
             repo: repo, store: store, views: views, evidence: evidence, depth: depth, onlyCommits: onlyCommits
         ).report(displayID: displayID)
     }
@@ -55,7 +61,8 @@ struct RepoExaminer {
                 repo: repo, store: store, snapshot: snapshot,
                 manifest: snapshot.commit.flatMap { evidence.manifests[$0] })
         }
-        var examined = ExaminedRepo(repo: repo, views: views, evidence: evidence, onlyCommits: onlyCommits)
+        var examined = ExaminedRepo(
+            repo: repo, views: views, evidence: evidence, onlyCommits: onlyCommits, structureReport: nil)
         if views.contains(where: { view in view.manifest?.keys.contains { view.positions[$0] == nil } ?? false }) {
             examined.evidence.rememberedPartials = facts.partials(of: repo.folder)
         }
@@ -79,13 +86,17 @@ struct RepoExaminer {
     private func lookAtLocks(of examined: inout ExaminedRepo) {
         guard examined.repo.id != nil else { return }
         let report = examined.report(store: store, depth: .structure, displayID: "")
-        let codes = Set((report.findings + report.revisions.flatMap(\.findings)).map(\.code))
-        guard !codes.isDisjoint(with: Self.codesThatLocksExplain) else { return }
-        examined.evidence.heldLocks = liveness.heldLocks(of: examined.repo)
+        let isSensitive = { (findings: [Finding]) in findings.contains { Self.codesThatLocksExplain.contains($0.code) }
+        }
+        if isSensitive(report.findings) || report.revisions.contains(where: { isSensitive($0.findings) }) {
+            examined.evidence.heldLocks = liveness.heldLocks(of: examined.repo)
+        }
+        if examined.evidence.heldLocks.isEmpty { examined.structureReport = report }
     }
 
     private static let codesThatLocksExplain: Set<FindingCode> = [
-        .missingShard, .missingFile, .missingUpstream, .danglingLink, .emptySnapshot, .weightsAbsent, .subset, .orphanBlob,
+        .missingShard, .missingFile, .missingUpstream, .danglingLink, .emptySnapshot, .weightsAbsent, .subset,
+        .orphanBlob,
         .inFlight,
     ]
 
@@ -108,7 +119,7 @@ struct RepoExaminer {
         let folder = repo.id == nil ? BytePath(".cache/huggingface") : repo.folder
         do throws(SystemCallFailure) {
             let file = try open(folder.appending("trees").appending(commit.hex + ".json"), stat: stat, in: repo)
-            switch read(file, with: TreeManifestParser(fileSize: stat.size)) {
+            switch read(file, with: TreeManifestParser(fileSize: stat.size), keepsOutOfCache: false) {
             case .sound(let manifest):
                 let entries = manifest.files.map { (BytePath(bytes: $0.path), $0) }
                 return .read(Dictionary(entries) { _, last in last })
@@ -135,7 +146,7 @@ struct RepoExaminer {
         do throws(SystemCallFailure) {
             let file = try open(location, stat: stat, in: repo)
             let parser = ShardIndexParser(fileSize: stat.size, hashSeed: headerCheck.hashSeed)
-            switch read(file, with: parser) {
+            switch read(file, with: parser, keepsOutOfCache: false) {
             case .sound(let index): return .read(index)
             case .bad(let error): return .bad(error)
             case .failed(let failure): return .failed(failure)
@@ -223,7 +234,7 @@ struct RepoExaminer {
             guard !suspects.isEmpty, let opened = try? open(location, stat: stat, in: view.repo) else { continue }
             let parser = ShardPlacementParser(
                 fileSize: stat.size, hashSeed: headerCheck.hashSeed, headers: suspects.map(\.header))
-            guard case .sound(let misplaced) = read(opened, with: parser) else { continue }
+            guard case .sound(let misplaced) = read(opened, with: parser, keepsOutOfCache: false) else { continue }
             for (number, suspect) in suspects.enumerated() {
                 let names = misplaced.tensors.filter { $0.header == number }.map(\.name)
                 guard !names.isEmpty else { continue }

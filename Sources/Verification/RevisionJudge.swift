@@ -8,8 +8,6 @@ struct RevisionJudge {
     let evidence: RepoEvidence
     let depth: VerificationDepth
 
-    private var repo: RepoInventory { view.repo }
-    private var snapshot: Snapshot { view.snapshot }
     private var folder: BytePath { view.folder }
     private var contents: [FileContent] { view.contents }
     private var positions: [BytePath: Int] { view.positions }
@@ -21,19 +19,19 @@ struct RevisionJudge {
         let errors = Set(findings.filter { $0.severity == .error }.map(\.file))
         findings += judgeHeaders(except: errors)
         findings += judgeDigests(alreadyWrong: findings)
-        if snapshot.files.isEmpty && !findings.contains(where: { $0.code == .inFlight }) {
+        if view.snapshot.files.isEmpty && !findings.contains(where: { $0.code == .inFlight }) {
             findings.append(
                 isAnythingArriving
                     ? Finding(.inFlight, path: folder, detail: "its first files are being fetched")
                     : Finding(.emptySnapshot, path: folder, detail: "the revision has no file at all"))
         }
         judgeWeights(into: &findings)
-        let refs = repo.refs.filter { $0.commit != nil && $0.commit == snapshot.commit }.map(\.name)
-        if refs.isEmpty, repo.id != nil {
+        let refs = view.repo.refs.filter { $0.commit != nil && $0.commit == view.snapshot.commit }.map(\.name)
+        if refs.isEmpty, view.repo.id != nil {
             findings.append(Finding(.detached, path: folder, detail: "no ref names this revision"))
         }
-        if let commit = snapshot.commit, case .unusable(let detail) = evidence.manifests[commit] {
-            let path = repo.folder.appending("trees").appending(commit.hex + ".json")
+        if let commit = view.snapshot.commit, case .unusable(let detail) = evidence.manifests[commit] {
+            let path = view.repo.folder.appending("trees").appending(commit.hex + ".json")
             findings.append(Finding(.unverifiable, path: path, detail: "its manifest cannot be used: \(detail)"))
         }
         findings += strayFindings()
@@ -41,9 +39,10 @@ struct RevisionJudge {
         var lastUse: LastUse?
         for stat in view.sizes.values { lastUse = LastUse.younger(lastUse, LastUse(stat: stat)) }
         return RevisionReport(
-            commit: snapshot.commit, refs: refs, state: Self.state(of: findings), fileCount: snapshot.files.count,
+            commit: view.snapshot.commit, refs: refs, state: Self.state(of: findings),
+            fileCount: view.snapshot.files.count,
             bytes: view.sizes.values.reduce(0) { $0 &+ $1.allocated }, uniqueBytes: 0,
-            arrived: snapshot.files.map(\.stat.modified).max() ?? snapshot.folder.modified, lastUse: lastUse,
+            arrived: view.snapshot.files.map(\.stat.modified).max() ?? view.snapshot.folder.modified, lastUse: lastUse,
             findings: findings.sortedForReading())
     }
 
@@ -60,7 +59,7 @@ struct RevisionJudge {
     /// What could not be looked at inside this revision's folder: part of it is unknown.
     private func strayFindings() -> [Finding] {
         guard !folder.isEmpty else { return [] }
-        return repo.strays.filter { $0.code.state == .unknown && $0.path.relative(to: folder) != nil }
+        return view.repo.strays.filter { $0.code.state == .unknown && $0.path.relative(to: folder) != nil }
             .map { Finding($0.code, path: $0.path, detail: $0.detail) }
     }
 
@@ -68,8 +67,8 @@ struct RevisionJudge {
 
     private func judgeFiles() -> [Finding] {
         var findings: [Finding] = []
-        for (file, content) in zip(snapshot.files, contents) {
-            let path = repo.location(of: file, in: snapshot)
+        for (file, content) in zip(view.snapshot.files, contents) {
+            let path = view.repo.location(of: file, in: view.snapshot)
             switch content {
             case .file(let stat, let location, let blob):
                 guard stat.size == 0, let name = blob ?? file.recordedEtag, let named = ContentDigest(hex: name.text)
@@ -134,7 +133,8 @@ struct RevisionJudge {
             if let blob, isWrongBlob(blob, expected, stat) {
                 findings.append(
                     Finding(
-                        .wrongBlob, path: repo.location(of: snapshot.files[position], in: snapshot), file: path,
+                        .wrongBlob, path: view.repo.location(of: view.snapshot.files[position], in: view.snapshot),
+                        file: path,
                         blob: blob,
                         expected: expected.expectedDigest, actual: blob.text,
                         detail: "the manifest of this revision names another blob for this path", content: stat.key))
@@ -165,7 +165,7 @@ struct RevisionJudge {
         if let name = names.first(where: { isArriving($0) }) {
             return Finding(.inFlight, path: place, file: path, blob: name, detail: "it is being fetched")
         }
-        let stale = repo.partials.first { names.contains($0.etag) && evidence.livePartials[$0.name] == nil }
+        let stale = view.repo.partials.first { names.contains($0.etag) && evidence.livePartials[$0.name] == nil }
         let remembered = names.first { evidence.rememberedPartials.contains($0) }
         guard let name = stale?.etag ?? remembered else { return nil }
         return Finding(
@@ -194,7 +194,7 @@ struct RevisionJudge {
 
     private func isArriving(_ etag: BytePath) -> Bool {
         evidence.heldLocks.contains(etag)
-            || repo.partials.contains { $0.etag == etag && evidence.livePartials[$0.name] != nil }
+            || view.repo.partials.contains { $0.etag == etag && evidence.livePartials[$0.name] != nil }
     }
 
     /// Whether anything at all is being fetched into this repo that could be this revision's.
@@ -205,7 +205,7 @@ struct RevisionJudge {
             }
         }
         // Without a manifest nobody can tell whose it is. A lock of a blob that is already here downloads nothing.
-        return !evidence.livePartials.isEmpty || evidence.heldLocks.contains { repo.blobs[$0] == nil }
+        return !evidence.livePartials.isEmpty || evidence.heldLocks.contains { view.repo.blobs[$0] == nil }
     }
 
     // MARK: indexes
@@ -214,15 +214,15 @@ struct RevisionJudge {
     private func coveredNames() -> Set<BytePath> {
         var covered: Set<BytePath> = []
         for (position, index) in readIndexes() {
-            let home = snapshot.files[position].path.parent
+            let home = view.snapshot.files[position].path.parent
             for shard in index.shards { covered.insert(home.appending(BytePath(bytes: shard.nameBytes))) }
         }
         return covered
     }
 
     private func readIndexes() -> [(position: Int, index: ShardIndex)] {
-        snapshot.files.indices.compactMap { position in
-            guard IndexFileName(snapshot.files[position].path.lastComponent.bytes) != nil,
+        view.snapshot.files.indices.compactMap { position in
+            guard IndexFileName(view.snapshot.files[position].path.lastComponent.bytes) != nil,
                 case .file(let stat, _, _) = contents[position], case .read(let index) = evidence.indexes[stat.key]
             else { return nil }
             return (position, index)
@@ -231,8 +231,8 @@ struct RevisionJudge {
 
     private func judgeIndexes() -> [Finding] {
         var findings: [Finding] = []
-        for position in snapshot.files.indices {
-            let file = snapshot.files[position]
+        for position in view.snapshot.files.indices {
+            let file = view.snapshot.files[position]
             guard IndexFileName(file.path.lastComponent.bytes) != nil,
                 case .file(let stat, let location, let blob) = contents[position],
                 let found = evidence.indexes[stat.key]
@@ -323,7 +323,7 @@ struct RevisionJudge {
         else { return [] }
         return [
             Finding(
-                .tensorMissing, path: location, file: snapshot.files[position].path, blob: blob, detail: detail,
+                .tensorMissing, path: location, file: view.snapshot.files[position].path, blob: blob, detail: detail,
                 content: stat.key)
         ]
     }
@@ -341,8 +341,8 @@ struct RevisionJudge {
     private func judgeShardSets() -> [Finding] {
         var sets: [ShardSet: [Int: Int]] = [:]
         var samples: [ShardSet: ShardFileName] = [:]
-        for position in snapshot.files.indices {
-            let path = snapshot.files[position].path
+        for position in view.snapshot.files.indices {
+            let path = view.snapshot.files[position].path
             guard let name = ShardFileName(path.lastComponent.bytes) else { continue }
             let set = ShardSet(folder: path.parent, key: name.key)
             sets[set, default: [:]][name.number] = position
@@ -360,7 +360,7 @@ struct RevisionJudge {
             let isSettled = members.contains { set in
                 let numbers = sets[set] ?? [:]
                 return numbers.count == samples[set]?.total
-                    || numbers.values.contains { covered.contains(snapshot.files[$0].path) }
+                    || numbers.values.contains { covered.contains(view.snapshot.files[$0].path) }
             }
             if members.count > 1,
                 let first = members.min(by: { $0.key.totalText.lexicographicallyPrecedes($1.key.totalText) })
@@ -375,7 +375,7 @@ struct RevisionJudge {
             for set in members {
                 guard let numbers = sets[set], let sample = samples[set] else { continue }
                 if members.count > 1 && isSettled { continue }
-                if numbers.values.contains(where: { covered.contains(snapshot.files[$0].path) }) { continue }
+                if numbers.values.contains(where: { covered.contains(view.snapshot.files[$0].path) }) { continue }
                 findings += judge(numbers, of: set, sample: sample)
             }
         }
@@ -421,8 +421,8 @@ struct RevisionJudge {
 
     private func judgeHeaders(except wrong: Set<BytePath?>) -> [Finding] {
         var findings: [Finding] = []
-        for position in snapshot.files.indices {
-            let file = snapshot.files[position]
+        for position in view.snapshot.files.indices {
+            let file = view.snapshot.files[position]
             guard case .file(let stat, let location, let blob) = contents[position] else { continue }
             guard let expectation = view.expectation(at: position),
                 let found = evidence.headers[HeaderKey(file: stat.key, expectation: expectation)]
@@ -459,7 +459,7 @@ struct RevisionJudge {
     private func judge(
         _ split: GGUFSummary, at position: Int, location: BytePath, blob: BytePath?, stat: FileStat
     ) -> Finding? {
-        let path = snapshot.files[position].path
+        let path = view.snapshot.files[position].path
         guard let name = ShardFileName(path.lastComponent.bytes), let count = split.splitCount, count > 0 else {
             return nil
         }
@@ -486,7 +486,7 @@ struct RevisionJudge {
                 .map(\.content))
         var findings: [Finding] = []
         var unnamed = 0
-        for position in snapshot.files.indices {
+        for position in view.snapshot.files.indices {
             guard case .file(let stat, let location, let blob) = contents[position] else { continue }
             let expected = view.expectedDigests(at: position)
             if expected.isEmpty { unnamed += 1 }
@@ -495,7 +495,8 @@ struct RevisionJudge {
             if expected.contains(where: { found.contains(.digest($0)) }) { continue }
             guard let first = found.first else { continue }
             var finding = Finding(
-                .digestMismatch, path: location, file: snapshot.files[position].path, blob: blob, expected: wanted.hex,
+                .digestMismatch, path: location, file: view.snapshot.files[position].path, blob: blob,
+                expected: wanted.hex,
                 content: stat.key)
             switch first {
             case .digest(let actual):
@@ -521,7 +522,7 @@ struct RevisionJudge {
             findings.append(
                 Finding(
                     .unverifiable, path: folder,
-                    detail: "nothing here tells the digest of \(unnamed) of \(snapshot.files.count) files"))
+                    detail: "nothing here tells the digest of \(unnamed) of \(view.snapshot.files.count) files"))
         }
         return findings
     }
@@ -529,11 +530,11 @@ struct RevisionJudge {
     // MARK: weights
 
     private func judgeWeights(into findings: inout [Finding]) {
-        guard repo.id == nil || repo.id?.type == .model, !snapshot.files.isEmpty else { return }
+        guard view.repo.id == nil || view.repo.id?.type == .model, !view.snapshot.files.isEmpty else { return }
         let isWeight = { (path: BytePath) in WeightFormat(fileName: path.lastComponent.bytes) != nil }
-        let hasWeights = snapshot.files.indices.contains { position in
+        let hasWeights = view.snapshot.files.indices.contains { position in
             guard case .file = contents[position] else { return false }
-            return isWeight(snapshot.files[position].path)
+            return isWeight(view.snapshot.files[position].path)
         }
         if hasWeights { return }
         if let manifest, !manifest.keys.contains(where: isWeight) { return }

@@ -2,7 +2,9 @@ internal import HubCache
 internal import WeightFormats
 
 /// One revision with every file followed to the end of its links, next to its manifest: what all judging starts from.
-struct RevisionView: Sendable {
+///
+/// A class, so that handing it on copies nothing.
+final class RevisionView: Sendable {
     let repo: RepoInventory
     let snapshot: Snapshot
     /// The snapshot's folder relative to the cache root; empty for a plain folder.

@@ -1,6 +1,7 @@
 public import CacheScan
 public import HubCache
 public import LinuxIO
+internal import Synchronization
 
 /// What of a cache is meant.
 public enum CacheSelection: Sendable {
@@ -78,8 +79,14 @@ public struct Verifier: Sendable {
             onlyCommits = commit.map { [$0] }
             isWhole = false
         }
+        // The locks are one more item of work: as many files as there are blobs.
+        let locks = Mutex(LockListing())
+        let lockScan =
+            isWhole ? BackgroundThread(name: "hfj-locks") { [scan] in locks.withLock { $0 = scan.scanLocks() } } : nil
         let reports = judge(folders, listing: listing, onlyCommits: onlyCommits)
-        return report(reports, listing: listing, isWhole: isWhole)
+        if let lockScan, !lockScan.isStarted { locks.withLock { $0 = scan.scanLocks() } }
+        lockScan?.join()
+        return report(reports, listing: listing, locks: locks.withLock { $0 }, isWhole: isWhole)
     }
 
     /// Verifies a plain folder or file.
@@ -154,13 +161,17 @@ public struct Verifier: Sendable {
 
     // MARK: the whole cache
 
-    private func report(_ repos: [RepoReport], listing: CacheListing, isWhole: Bool) -> CacheReport {
+    private func report(
+        _ repos: [RepoReport], listing: CacheListing, locks: LockListing, isWhole: Bool
+    ) -> CacheReport {
         var repos = repos
         var report = CacheReport(
             path: scan.root.path, bytes: 0, freeBytes: scan.root.filesystem.availableBytes, reclaimableBytes: 0,
             otherBytes: 0, repos: [], findings: [], leftovers: [])
-        var tally = listing.tally
-        tally.add(listing.store.tally)
+        var other = listing.tally
+        other.add(listing.store.tally)
+        other.add(locks.tally)
+        var tally = other
         var payloadUsers: [BytePath: Int] = [:]
         var linkedElsewhere: Set<BytePath> = []
         for repo in repos {
@@ -174,11 +185,9 @@ public struct Verifier: Sendable {
         }
         if isWhole {
             report.bytes = tally.total
-            var other = listing.tally
-            other.add(listing.store.tally)
             let used = payloadUsers.keys.reduce(UInt64(0)) { $0 &+ (listing.store.payloads[$1]?.stat.allocated ?? 0) }
             report.otherBytes = other.total &- min(used, other.total)
-            judgeRoot(listing, payloadUsers: payloadUsers, into: &report)
+            judgeRoot(listing, locks, payloadUsers: payloadUsers, into: &report)
         } else {
             report.bytes = repos.reduce(0) { $0 &+ $1.bytes }
         }
@@ -186,9 +195,11 @@ public struct Verifier: Sendable {
         return report
     }
 
-    private func judgeRoot(_ listing: CacheListing, payloadUsers: [BytePath: Int], into report: inout CacheReport) {
+    private func judgeRoot(
+        _ listing: CacheListing, _ locks: LockListing, payloadUsers: [BytePath: Int], into report: inout CacheReport
+    ) {
         var findings: [Finding] = []
-        for stray in listing.strays + listing.store.strays {
+        for stray in listing.strays + listing.store.strays + locks.strays {
             findings.append(Finding(stray.code, path: stray.path, detail: stray.detail))
             if stray.allocated > 0 {
                 report.leftovers.append(Leftover(path: stray.path, kind: stray.code.rawValue, bytes: stray.allocated))
@@ -207,7 +218,7 @@ public struct Verifier: Sendable {
                 )
             }
         }
-        for lock in listing.softLocks where lock.isStale {
+        for lock in locks.softLocks where lock.isStale {
             findings.append(
                 Finding(
                     .staleSoftLock, path: lock.path,

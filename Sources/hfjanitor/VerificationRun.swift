@@ -51,7 +51,9 @@ struct VerificationRun {
             }
         }
         if Interruption.cancellation.isCancelled {
-            throw CommandFailure(status: .interrupted, message: "interrupted" + (options.depth == .digests ? "; digests computed so far are remembered" : ""))
+            throw CommandFailure(
+                status: .interrupted,
+                message: "interrupted" + (options.depth == .digests ? "; digests computed so far are remembered" : ""))
         }
         return reports
     }

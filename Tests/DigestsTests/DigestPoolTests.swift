@@ -256,8 +256,8 @@ private func content(_ count: Int, seed: Int) -> [UInt8] {
 
     @Test(arguments: [nil, 1] as [UInt64?]) func cancelledOnTheWay(_ bytesPerSecond: UInt64?) throws {
         let folder = DataFolder()
-        // A hole that takes an hour to hash: only cancelling ends it.
-        folder.resize("huge", to: 8 << 40)
+        // Holes that take minutes to hash: only cancelling ends it.
+        folder.resize("huge", to: 64 << 30)
         let cancellation = Cancellation()
         let opened = Atomic<Int>(0)
         // Unlimited, when all four lanes have a job; limited, when one thread has one and sleeps on it.
@@ -295,13 +295,18 @@ private func content(_ count: Int, seed: Int) -> [UInt8] {
         guard try folder.residentPages("cold") == 0 else {
             try Test.cancel("the filesystem of \(folder.path) does not let its pages be dropped")
         }
-        folder.warm("warm", bytes: length)
-        let warmPages = try folder.residentPages("warm")
-        let jobs = try [job(folder, "cold") { _ in false }, job(folder, "warm", id: 1) { _ in false }]
-        let outcomes = run(jobs)
-        #expect(outcomes.values.allSatisfy { $0.fileDigest?.isConfirmedTwice == true })
-        #expect(try folder.residentPages("cold") == 0)
-        #expect(try folder.residentPages("warm") == warmPages)
+        // The kernel may reclaim pages meanwhile: a run that is to blame is to blame each time.
+        var (warmPages, after, attempts) = (Int64(-1), Int64(-2), 0)
+        while warmPages != after, attempts < 4 {
+            attempts += 1
+            folder.warm("warm", bytes: length)
+            warmPages = try folder.residentPages("warm")
+            let outcomes = run(try [job(folder, "cold") { _ in false }, job(folder, "warm", id: 1) { _ in false }])
+            #expect(outcomes.values.allSatisfy { $0.fileDigest?.isConfirmedTwice == true })
+            #expect(try folder.residentPages("cold") == 0)
+            after = try folder.residentPages("warm")
+        }
+        #expect(after == warmPages)
     }
 }
 

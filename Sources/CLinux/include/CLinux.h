@@ -69,7 +69,8 @@ ssize_t hfj_read_link(int directory, const char *_Nonnull name, char *_Nonnull b
 /// fcntl(F_SETFL) to add O_DIRECT. 0 or -errno.
 int hfj_set_direct(int descriptor, int enabled);
 
-/// How many of a file's pages are in the page cache, by cachestat(2) or mincore(2): a count, or -errno.
+/// How many of a file's pages are in the page cache, by cachestat(2) or mincore(2): a count, or -errno. To those who neither own
+/// the file nor may write to it, all of them.
 int64_t hfj_resident_pages(int descriptor, uint64_t size);
 
 /// posix_fadvise(2). 0 or -errno.
