@@ -143,7 +143,15 @@ public struct Verifier: Sendable {
         }
         var examined = mapOnThreads(options.jobs, name: "hfj-verify", folders, examine).compactMap(\.self)
         hash(examined.map(\.judgedViews), examiner.facts) { digests in
-            for index in examined.indices { examined[index].evidence.digests.merge(digests) { _, new in new } }
+            // Each repo takes only what is its own: all to all would be quadratic.
+            for index in examined.indices {
+                for file in examined[index].judgedViews.flatMap(\.sizes.keys) {
+                    for algorithm in DigestAlgorithm.allCases {
+                        let key = DigestKey(file: file, algorithm: algorithm)
+                        if let found = digests[key] { examined[index].evidence.digests[key] = found }
+                    }
+                }
+            }
         }
         if cancellation.isCancelled { return [] }
         return mapOnThreads(options.jobs, name: "hfj-verify", examined, report)
