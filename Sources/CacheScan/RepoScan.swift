@@ -163,7 +163,8 @@ struct RepoScan {
                 if case .payload(let payload) = linkEnd(entry.name, in: directory, at: location) {
                     repo.publishingPayloads.insert(payload)
                 }
-            case .lock, .etagNote, .desktopHelper: break
+            case .lock(let etag): repo.blobLocks.append(etag)
+            case .etagNote, .desktopHelper: break
             }
         }
     }

@@ -189,6 +189,8 @@ public struct RepoInventory: Sendable {
     public var blobs: [BytePath: Blob] = [:]
     /// The partial downloads, in byte order of their names.
     public var partials: [PartialDownload] = []
+    /// The etags of lock files in `blobs` itself, where clients before 0.19 and old Rust ones keep theirs.
+    public var blobLocks: [BytePath] = []
     /// The offline manifests by commit: what `stat` says of `trees/<commit>.json`.
     public var manifests: [CommitHash: FileStat] = [:]
     /// Payloads that a temporary link of the shared store holds while one is being published.

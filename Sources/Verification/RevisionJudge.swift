@@ -335,7 +335,7 @@ struct RevisionJudge {
         var key: ShardFileName.SetKey
     }
 
-    /// Shards of one set that are named one by one; what a hostile total claims beyond is summed up.
+    /// Absent shards of a revision that are named one by one; what hostile totals claim beyond is summed up, once a set.
     private static let namedShardLimit = 1000
 
     private func judgeShardSets() -> [Finding] {
@@ -351,6 +351,7 @@ struct RevisionJudge {
         guard !sets.isEmpty else { return [] }
         let covered = coveredNames()
         var findings: [Finding] = []
+        var room = Self.namedShardLimit
         var families: [ShardSet: [ShardSet]] = [:]
         for set in sets.keys {
             // Sets that differ in nothing but their total belong to one family.
@@ -376,16 +377,21 @@ struct RevisionJudge {
                 guard let numbers = sets[set], let sample = samples[set] else { continue }
                 if members.count > 1 && isSettled { continue }
                 if numbers.values.contains(where: { covered.contains(snapshot.files[$0].path) }) { continue }
-                findings += judge(numbers, of: set, sample: sample)
+                findings += judge(numbers, of: set, sample: sample, room: &room)
             }
         }
         return findings
     }
 
-    private func judge(_ numbers: [Int: Int], of set: ShardSet, sample: ShardFileName) -> [Finding] {
+    /// - Parameter room: how many more absent shards may be named one by one.
+    private func judge(
+        _ numbers: [Int: Int], of set: ShardSet, sample: ShardFileName, room: inout Int
+    ) -> [Finding] {
         var findings: [Finding] = []
         let missing = sample.total - numbers.count
         guard missing > 0 else { return [] }
+        let limit = max(1, room)
+        defer { room -= findings.count }
         for number in 1...sample.total where numbers[number] == nil {
             guard let name = sample.sibling(number) else { continue }
             let path = set.folder.appending(BytePath(bytes: name))
@@ -408,9 +414,9 @@ struct RevisionJudge {
                         blob: expected.map { BytePath($0.expectedDigest) },
                         detail: "\(numbers.count) of \(sample.total) parts of its set are here"))
             }
-            if findings.count == Self.namedShardLimit, missing > Self.namedShardLimit {
+            if findings.count == limit, missing > limit {
                 findings[findings.count - 1].detail =
-                    "and \(missing - Self.namedShardLimit) more of the \(sample.total) parts of its set"
+                    "and \(missing - limit) more of the \(sample.total) parts of its set"
                 break
             }
         }

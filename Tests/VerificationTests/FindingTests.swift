@@ -25,7 +25,8 @@ import Verification
             let revision = try verify(cache).revision
             let finding = try revision.findings.only(.missingShard)
             #expect(finding.file == BytePath(shardName(2, of: 2)))
-            #expect(finding.path == BytePath("models--org--model/snapshots/\(commit(1))/model-00002-of-00002.safetensors"))
+            #expect(
+                finding.path == BytePath("models--org--model/snapshots/\(commit(1))/model-00002-of-00002.safetensors"))
             #expect(revision.state == .partial)
         }
     }
