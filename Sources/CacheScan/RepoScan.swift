@@ -69,6 +69,7 @@ struct RepoScan {
         }
         let stat = try opened.stat()
         guard stat.uid == root.stat.uid else {
+            repo.unseen[location] = .outside(target: target)
             stray(
                 location, .linkEscapesCache,
                 "a link to '\(target.display)', which belongs to uid \(stat.uid) and not to the cache's owner: not read"
@@ -380,10 +381,12 @@ struct RepoScan {
     private mutating func note(_ failure: SystemCallFailure, at location: BytePath) {
         // What vanished since it was listed is simply not there any more.
         if failure.isAbsent { return }
+        repo.unseen[location] = .failed(errno: failure.errno)
         stray(location, failure.findingCode, failure.reason)
     }
 
     private mutating func tooDeep(_ location: BytePath) {
+        repo.unseen[location] = .tooDeep
         stray(location, .foreignEntry, "nested deeper than \(Self.depthLimit) folders: not entered")
     }
 

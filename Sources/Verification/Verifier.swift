@@ -79,7 +79,8 @@ public struct Verifier: Sendable {
             isWhole = false
         }
         let reports = judge(folders, listing: listing, onlyCommits: onlyCommits)
-        return report(reports, listing: listing, isWhole: isWhole)
+        let others = isWhole ? [] : uses(by: listing.repos, besides: reports, store: listing.store)
+        return report(reports, listing: listing, others: others, isWhole: isWhole)
     }
 
     /// Verifies a plain folder or file.
@@ -158,7 +159,35 @@ public struct Verifier: Sendable {
 
     // MARK: the whole cache
 
-    private func report(_ repos: [RepoReport], listing: CacheListing, isWhole: Bool) -> CacheReport {
+    /// What a repo uses of others.
+    private struct Uses: Sendable {
+        var payloads: Set<BytePath>
+        var elsewhere: Set<BytePath>
+    }
+
+    /// What the repos that were not asked for use of those that were, where it matters: they may hold what looks like an
+    /// orphan, or a payload.
+    private func uses(
+        by folders: [CacheListing.RepoFolder], besides reports: [RepoReport], store: StoreInventory
+    ) -> [Uses] {
+        guard
+            reports.contains(where: { report in
+                !report.payloads.isEmpty || report.findings.contains { $0.code == .orphanBlob }
+            })
+        else { return [] }
+        let known = Set(reports.map(\.folder))
+        let scan = scan
+        let cancellation = cancellation
+        return mapOnThreads(options.jobs, name: "hfj-verify", folders.filter { !known.contains($0.folder) }) { folder in
+            if cancellation.isCancelled { return Uses(payloads: [], elsewhere: []) }
+            let repo = scan.scanRepo(folder, store: store)
+            return Uses(payloads: repo.usedPayloads, elsewhere: repo.placesElsewhere)
+        }
+    }
+
+    private func report(
+        _ repos: [RepoReport], listing: CacheListing, others: [Uses], isWhole: Bool
+    ) -> CacheReport {
         var repos = repos
         var report = CacheReport(
             path: scan.root.path, bytes: 0, freeBytes: scan.root.filesystem.availableBytes, reclaimableBytes: 0,
@@ -171,6 +200,10 @@ public struct Verifier: Sendable {
             tally.add(repo.tally)
             for payload in repo.payloads { payloadUsers[payload, default: 0] += 1 }
             linkedElsewhere.formUnion(repo.elsewhere)
+        }
+        for other in others {
+            for payload in other.payloads { payloadUsers[payload, default: 0] += 1 }
+            linkedElsewhere.formUnion(other.elsewhere)
         }
         for index in repos.indices {
             repos[index].settle(payloadUsers: payloadUsers, linkedElsewhere: linkedElsewhere)
