@@ -7,6 +7,18 @@ struct RevisionJudge {
     let view: RevisionView
     let evidence: RepoEvidence
     let depth: VerificationDepth
+    /// The etags of the partials that somebody writes, and of those that nobody does.
+    private let livePartials: Set<BytePath>
+    private let stalePartials: Set<BytePath>
+
+    init(view: RevisionView, evidence: RepoEvidence, depth: VerificationDepth) {
+        self.view = view
+        self.evidence = evidence
+        self.depth = depth
+        let isLive = { (partial: PartialDownload) in evidence.livePartials[partial.name] != nil }
+        livePartials = Set(view.repo.partials.filter(isLive).map(\.etag))
+        stalePartials = Set(view.repo.partials.filter { !isLive($0) }.map(\.etag))
+    }
 
     private var repo: RepoInventory { view.repo }
     private var snapshot: Snapshot { view.snapshot }
@@ -165,9 +177,9 @@ struct RevisionJudge {
         if let name = names.first(where: { isArriving($0) }) {
             return Finding(.inFlight, path: place, file: path, blob: name, detail: "it is being fetched")
         }
-        let stale = repo.partials.first { names.contains($0.etag) && evidence.livePartials[$0.name] == nil }
+        let stale = names.first { stalePartials.contains($0) }
         let remembered = names.first { evidence.rememberedPartials.contains($0) }
-        guard let name = stale?.etag ?? remembered else { return nil }
+        guard let name = stale ?? remembered else { return nil }
         return Finding(
             .missingFile, path: place, file: path, blob: name,
             detail: stale != nil ? "its download was interrupted" : "its download began once and did not end")
@@ -193,8 +205,7 @@ struct RevisionJudge {
     // MARK: arriving
 
     private func isArriving(_ etag: BytePath) -> Bool {
-        evidence.heldLocks.contains(etag)
-            || repo.partials.contains { $0.etag == etag && evidence.livePartials[$0.name] != nil }
+        evidence.heldLocks.contains(etag) || livePartials.contains(etag)
     }
 
     /// Whether anything at all is being fetched into this repo that could be this revision's.
