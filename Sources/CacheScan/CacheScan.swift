@@ -98,11 +98,16 @@ public struct CacheScan: Sendable {
     private func scanLockFolder(
         _ folder: borrowing OwnedDescriptor, at location: BytePath, depth: Int, into result: inout CacheListing
     ) {
-        guard depth < 4, let listing = try? folder.listDirectory() else { return }
+        guard let listing = try? folder.listDirectory() else { return }
         for entry in listing.entries {
             result.tally.add(entry.stat)
             let here = location.appending(entry.name)
             if entry.stat.kind == .directory {
+                // No client's locks are deeper than `.locks/<repo>/blobs`.
+                guard depth < 3 else {
+                    result.tally.add(tallyTree(entry.name, in: folder, depth: 0))
+                    continue
+                }
                 if let child = try? folder.open(entry.name, options: [.directory, .keepAccessTime]) {
                     scanLockFolder(child, at: here, depth: depth + 1, into: &result)
                 }

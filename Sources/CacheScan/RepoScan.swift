@@ -113,8 +113,9 @@ struct RepoScan {
         var tally = AllocationTally()
         tally.add(entry.stat)
         if entry.stat.kind == .directory {
-            tally.add(tallyTree(entry.name, in: directory, depth: 0))
-            repo.tally.add(tally)
+            let inside = tallyTree(entry.name, in: directory, depth: 0)
+            tally.add(inside)
+            repo.tally.add(inside)
         }
         let expected = ["blobs", "snapshots", "refs", "trees", ".no_exist", ".hfjanitor"].contains(entry.name.text)
         if expected {
@@ -146,11 +147,11 @@ struct RepoScan {
         for entry in entries {
             repo.tally.add(entry.stat)
             let here = location.appending(entry.name)
+            if entry.stat.kind == .directory { repo.tally.add(tallyTree(entry.name, in: directory, depth: 0)) }
             switch BlobEntryName(entry.name) {
             case .blob:
                 var blob = Blob(stat: entry.stat, link: nil)
                 if entry.stat.kind == .symlink { blob.link = linkEnd(entry.name, in: directory, at: location) }
-                if entry.stat.kind == .directory { repo.tally.add(tallyTree(entry.name, in: directory, depth: 0)) }
                 repo.blobs[entry.name] = blob
             case .partial(let etag, let writer):
                 guard entry.stat.kind == .regular else {

@@ -80,6 +80,7 @@ private func scanShelf(_ shelf: borrowing OwnedDescriptor, at location: BytePath
         for entry in listing.entries {
             store.tally.add(entry.stat)
             let here = location.appending(entry.name)
+            if entry.stat.kind == .directory { store.tally.add(tallyTree(entry.name, in: shelf, depth: 0)) }
             switch StoreEntryName(entry.name) {
             case .payload where entry.name.bytes.starts(with: location.bytes.suffix(2)):
                 payloads[entry.name] = entry.stat
@@ -89,7 +90,6 @@ private func scanShelf(_ shelf: borrowing OwnedDescriptor, at location: BytePath
                 }
             case .lock, .temporary: break
             case .payload, .foreign:
-                if entry.stat.kind == .directory { store.tally.add(tallyTree(entry.name, in: shelf, depth: 0)) }
                 store.strays.append(
                     Stray(
                         path: here, code: .foreignEntry, detail: "a \(entry.stat.kind.word) that no client puts here",

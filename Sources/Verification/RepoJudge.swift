@@ -63,11 +63,11 @@ struct RepoJudge {
                     blob: partial.etag.isEmpty ? nil : partial.etag,
                     detail: live ?? "a download that nobody works on any more"))
             if live == nil {
-                report.reclaimableBytes &+= partial.stat.allocated
+                report.reclaimableBytes &+= partial.stat.freed
                 report.leftovers.append(
                     Leftover(
                         path: repo.location(of: partial), kind: FindingCode.stalePartial.rawValue,
-                        bytes: partial.stat.allocated))
+                        bytes: partial.stat.freed))
             }
         }
         for operation in repo.operations {
@@ -149,9 +149,9 @@ struct RepoJudge {
             // Between the rename of a blob and the link to it the client still holds the lock.
             if evidence.heldLocks.contains(name) { continue }
             findings.append(Finding(.orphanBlob, path: path, blob: name, detail: "no snapshot links to it"))
-            report.reclaimableBytes &+= blob.stat.allocated
+            report.reclaimableBytes &+= blob.stat.freed
             report.leftovers.append(
-                Leftover(path: path, kind: FindingCode.orphanBlob.rawValue, bytes: blob.stat.allocated))
+                Leftover(path: path, kind: FindingCode.orphanBlob.rawValue, bytes: blob.stat.freed))
         }
     }
 }

@@ -103,7 +103,7 @@ public struct Leftover: Sendable, Hashable {
     public var path: BytePath
     /// What it is: a finding code, or a kind of its own.
     public var kind: String
-    /// Its bytes on the disk.
+    /// The bytes on the disk that removing it alone gives back.
     public var bytes: UInt64
 
     /// Makes a leftover.

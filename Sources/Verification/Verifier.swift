@@ -238,9 +238,9 @@ public struct Verifier: Sendable {
             } else {
                 findings.append(
                     Finding(.stalePartial, path: partial.name, detail: "a temporary download of a client before 0.23"))
-                report.reclaimableBytes &+= partial.stat.allocated
+                report.reclaimableBytes &+= partial.stat.freed
                 report.leftovers.append(
-                    Leftover(path: partial.name, kind: FindingCode.stalePartial.rawValue, bytes: partial.stat.allocated)
+                    Leftover(path: partial.name, kind: FindingCode.stalePartial.rawValue, bytes: partial.stat.freed)
                 )
             }
         }
@@ -259,8 +259,8 @@ public struct Verifier: Sendable {
                         ? "no repo links to it" : "no repo links to it; without a readable manifest it is kept for ever"
                 ))
             report.leftovers.append(
-                Leftover(path: path, kind: FindingCode.orphanPayload.rawValue, bytes: payload.stat.allocated))
-            if payload.hasManifest { report.reclaimableBytes &+= payload.stat.allocated }
+                Leftover(path: path, kind: FindingCode.orphanPayload.rawValue, bytes: payload.stat.freed))
+            if payload.hasManifest { report.reclaimableBytes &+= payload.stat.freed }
         }
         report.findings = findings.sortedForReading()
     }
