@@ -99,6 +99,10 @@ public struct CacheScan: Sendable {
         _ folder: borrowing OwnedDescriptor, at location: BytePath, depth: Int, into result: inout CacheListing
     ) {
         guard let listing = try? folder.listDirectory() else { return }
+        for failure in listing.failures {
+            result.strays.append(
+                Stray(path: location.appending(failure.subject), code: failure.findingCode, detail: failure.reason))
+        }
         for entry in listing.entries {
             result.tally.add(entry.stat)
             let here = location.appending(entry.name)

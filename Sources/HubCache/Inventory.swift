@@ -189,6 +189,8 @@ public struct RepoInventory: Sendable {
     public var id: RepoID?
     /// What `stat` says of the folder.
     public var stat: FileStat
+    /// Whether one weight file is meant and not its folder.
+    public var isSingleFile = false
     /// The repo folder or its `blobs` when they are links to folders elsewhere.
     public var linkedFolders: [LinkedFolder] = []
     /// The refs, in byte order of their names.

@@ -20,7 +20,7 @@ struct RepoJudge {
         var report = RepoReport(
             id: displayID, repo: repo.id, folder: repo.folder, bytes: 0, reclaimableBytes: 0, state: .complete,
             lastUse: nil, revisions: [], findings: [], leftovers: [], filesChecked: 0, bytesChecked: 0,
-            tally: repo.tally, payloads: [], elsewhere: [])
+            tally: repo.tally, payloads: [], elsewhere: [], hasUnseenLinks: repo.hasUnseenLinks)
         var contents: Set<FileKey> = []
         var users: [FileKey: Int] = [:]
         for view in views {
@@ -157,6 +157,13 @@ struct RepoJudge {
 }
 
 extension RepoInventory {
+    /// Whether there may be links that could not be looked at.
+    var hasUnseenLinks: Bool {
+        unseen.keys.contains { place in
+            place == folder || ["blobs", "snapshots"].contains { place.relative(to: folder.appending($0)) != nil }
+        }
+    }
+
     /// Places in other repos that links of this one end at, of snapshots and of blobs.
     var placesElsewhere: Set<BytePath> {
         var places: Set<BytePath> = []

@@ -33,7 +33,8 @@ struct RevisionJudge {
         let errors = Set(findings.filter { $0.severity == .error }.map(\.file))
         findings += judgeHeaders(except: errors)
         findings += judgeDigests(alreadyWrong: findings)
-        if snapshot.files.isEmpty && !findings.contains(where: { $0.code == .inFlight }) {
+        let isSeen = !repo.unseen.keys.contains { $0.relative(to: folder) != nil }
+        if snapshot.files.isEmpty && isSeen && !findings.contains(where: { $0.code == .inFlight }) {
             findings.append(
                 isAnythingArriving
                     ? Finding(.inFlight, path: folder, detail: "its first files are being fetched")
@@ -350,6 +351,8 @@ struct RevisionJudge {
     private static let namedShardLimit = 1000
 
     private func judgeShardSets() -> [Finding] {
+        // Of one file that was named alone, nobody asked for the others.
+        if repo.isSingleFile { return [] }
         var sets: [ShardSet: [Int: Int]] = [:]
         var samples: [ShardSet: ShardFileName] = [:]
         for position in snapshot.files.indices {

@@ -209,6 +209,7 @@ public struct Verifier: Sendable {
             repos[index].settle(payloadUsers: payloadUsers, linkedElsewhere: linkedElsewhere)
             report.reclaimableBytes &+= repos[index].reclaimableBytes
         }
+        report.repos = repos
         if isWhole {
             report.bytes = tally.total
             var other = listing.tally
@@ -219,7 +220,6 @@ public struct Verifier: Sendable {
         } else {
             report.bytes = repos.reduce(0) { $0 &+ $1.bytes }
         }
-        report.repos = repos
         return report
     }
 
@@ -249,6 +249,11 @@ public struct Verifier: Sendable {
                 Finding(
                     .staleSoftLock, path: lock.path,
                     detail: "process \(lock.processID) of this machine, which made it, is gone"))
+        }
+        // What cannot be looked at may well link to a payload.
+        if report.repos.contains(where: \.hasUnseenLinks) {
+            report.findings = findings.sortedForReading()
+            return
         }
         for (name, payload) in listing.store.payloads.sorted(by: { $0.key < $1.key }) where payloadUsers[name] == nil {
             let path = StoreInventory.location(of: name)
