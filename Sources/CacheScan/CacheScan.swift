@@ -100,10 +100,19 @@ public struct CacheScan: Sendable {
     private func scanLockFolder(
         _ folder: borrowing OwnedDescriptor, at location: BytePath, depth: Int, into result: inout LockListing
     ) {
-        guard depth < RepoScan.depthLimit, let listing = try? folder.listDirectory() else { return }
+        guard let listing = try? folder.listDirectory() else { return }
+        for failure in listing.failures {
+            result.strays.append(
+                Stray(path: location.appending(failure.subject), code: failure.findingCode, detail: failure.reason))
+        }
         for entry in listing.entries {
             result.tally.add(entry.stat)
             if entry.stat.kind == .directory {
+                // No client's locks are deeper than `.locks/<repo>/blobs`.
+                guard depth < 3 else {
+                    result.tally.add(tallyTree(entry.name, in: folder, depth: 0))
+                    continue
+                }
                 if let child = try? folder.open(entry.name, options: [.directory, .keepAccessTime]) {
                     scanLockFolder(child, at: location.appending(entry.name), depth: depth + 1, into: &result)
                 }

@@ -97,6 +97,7 @@ public struct LivenessProbe: Sendable {
                 }
             }
         }
+        for etag in repo.blobLocks where !held.contains(etag) && isLocked(etag: etag, in: repo) { held.insert(etag) }
         return held
     }
 

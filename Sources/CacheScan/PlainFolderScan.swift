@@ -13,7 +13,12 @@ public struct PlainFolderScan: Sendable {
     /// Whether one file is meant and not the whole folder.
     public var isSingleFile: Bool { onlyFile != nil }
 
-    private struct OnlyFile: Sendable {
+    /// Whether another one is of the same folder, or of the same file of it.
+    public func isSame(as other: PlainFolderScan) -> Bool {
+        root.stat.key == other.root.stat.key && onlyFile == other.onlyFile
+    }
+
+    private struct OnlyFile: Sendable, Equatable {
         let name: BytePath
         let entry: BytePath
     }
@@ -38,6 +43,7 @@ public struct PlainFolderScan: Sendable {
     public func scan() -> RepoInventory {
         var walk = Walk(root: root, repo: RepoInventory(folder: ".", id: nil, stat: root.stat))
         if let onlyFile {
+            walk.repo.isSingleFile = true
             walk.addOnly(onlyFile)
         } else {
             walk.repo.tally.add(root.stat)

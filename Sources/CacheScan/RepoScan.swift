@@ -69,6 +69,7 @@ struct RepoScan {
         }
         let stat = try opened.stat()
         guard stat.uid == root.stat.uid else {
+            repo.unseen[location] = .outside(target: target)
             stray(
                 location, .linkEscapesCache,
                 "a link to '\(target.display)', which belongs to uid \(stat.uid) and not to the cache's owner: not read"
@@ -112,8 +113,9 @@ struct RepoScan {
         var tally = AllocationTally()
         tally.add(entry.stat)
         if entry.stat.kind == .directory {
-            tally.add(tallyTree(entry.name, in: directory, depth: 0))
-            repo.tally.add(tally)
+            let inside = tallyTree(entry.name, in: directory, depth: 0)
+            tally.add(inside)
+            repo.tally.add(inside)
         }
         let expected = ["blobs", "snapshots", "refs", "trees", ".no_exist", ".hfjanitor"].contains(entry.name.text)
         if expected {
@@ -145,11 +147,11 @@ struct RepoScan {
         for entry in entries {
             repo.tally.add(entry.stat)
             let here = location.appending(entry.name)
+            if entry.stat.kind == .directory { repo.tally.add(tallyTree(entry.name, in: directory, depth: 0)) }
             switch BlobEntryName(entry.name) {
             case .blob:
                 var blob = Blob(stat: entry.stat, link: nil)
                 if entry.stat.kind == .symlink { blob.link = linkEnd(entry.name, in: directory, at: location) }
-                if entry.stat.kind == .directory { repo.tally.add(tallyTree(entry.name, in: directory, depth: 0)) }
                 repo.blobs[entry.name] = blob
             case .partial(let etag, let writer):
                 guard entry.stat.kind == .regular else {
@@ -163,7 +165,8 @@ struct RepoScan {
                 if case .payload(let payload) = linkEnd(entry.name, in: directory, at: location) {
                     repo.publishingPayloads.insert(payload)
                 }
-            case .lock, .etagNote, .desktopHelper: break
+            case .lock(let etag): repo.blobLocks.append(etag)
+            case .etagNote, .desktopHelper: break
             }
         }
     }
@@ -379,10 +382,12 @@ struct RepoScan {
     private mutating func note(_ failure: SystemCallFailure, at location: BytePath) {
         // What vanished since it was listed is simply not there any more.
         if failure.isAbsent { return }
+        repo.unseen[location] = .failed(errno: failure.errno)
         stray(location, failure.findingCode, failure.reason)
     }
 
     private mutating func tooDeep(_ location: BytePath) {
+        repo.unseen[location] = .tooDeep
         stray(location, .foreignEntry, "nested deeper than \(Self.depthLimit) folders: not entered")
     }
 

@@ -28,8 +28,12 @@ func scanStore(root: CacheRoot, entry: DirectoryEntry) -> StoreInventory {
                 child.name.bytes.count == 2 && child.name.bytes.allSatisfy(isLowerHexadecimal)
                 && child.stat.kind == .directory
             if store.isPresent, isShelf {
-                let shelf = try folder.open(child.name, options: [.directory, .keepAccessTime])
-                scanShelf(shelf, at: location, into: &store)
+                do throws(SystemCallFailure) {
+                    let shelf = try folder.open(child.name, options: [.directory, .keepAccessTime])
+                    scanShelf(shelf, at: location, into: &store)
+                } catch {
+                    store.note(error, at: location)
+                }
                 continue
             }
             var allocated = child.stat.allocated
@@ -54,7 +58,7 @@ func scanStore(root: CacheRoot, entry: DirectoryEntry) -> StoreInventory {
                     allocated: store.tally.total))
         }
     } catch {
-        store.note([error], at: .empty)
+        store.note(error, at: entry.name)
     }
     store.strays.sort { $0.path < $1.path }
     return store
@@ -76,6 +80,7 @@ private func scanShelf(_ shelf: borrowing OwnedDescriptor, at location: BytePath
         for entry in listing.entries {
             store.tally.add(entry.stat)
             let here = location.appending(entry.name)
+            if entry.stat.kind == .directory { store.tally.add(tallyTree(entry.name, in: shelf, depth: 0)) }
             switch StoreEntryName(entry.name) {
             case .payload where entry.name.bytes.starts(with: location.bytes.suffix(2)):
                 payloads[entry.name] = entry.stat
@@ -85,7 +90,6 @@ private func scanShelf(_ shelf: borrowing OwnedDescriptor, at location: BytePath
                 }
             case .lock, .temporary: break
             case .payload, .foreign:
-                if entry.stat.kind == .directory { store.tally.add(tallyTree(entry.name, in: shelf, depth: 0)) }
                 store.strays.append(
                     Stray(
                         path: here, code: .foreignEntry, detail: "a \(entry.stat.kind.word) that no client puts here",
@@ -96,15 +100,18 @@ private func scanShelf(_ shelf: borrowing OwnedDescriptor, at location: BytePath
             store.payloads[name] = StorePayload(stat: stat, hasManifest: manifests.contains(name))
         }
     } catch {
-        store.note([error], at: location)
+        store.note(error, at: location)
     }
 }
 
 extension StoreInventory {
     fileprivate mutating func note(_ failures: [SystemCallFailure], at location: BytePath) {
-        for failure in failures where !failure.isAbsent {
-            strays.append(
-                Stray(path: location.appending(failure.subject), code: failure.findingCode, detail: failure.reason))
-        }
+        for failure in failures { note(failure, at: location.appending(failure.subject)) }
+    }
+
+    fileprivate mutating func note(_ failure: SystemCallFailure, at location: BytePath) {
+        if failure.isAbsent { return }
+        unseen[location] = failure.errno
+        strays.append(Stray(path: location, code: failure.findingCode, detail: failure.reason))
     }
 }

@@ -113,6 +113,9 @@ public struct FileStat: Hashable, Sendable {
         self.changed = changed
     }
 
+    /// The bytes on the disk that removing this one name gives back: none while the file has others.
+    public var freed: UInt64 { linkCount > 1 && kind != .directory ? 0 : allocated }
+
     /// Whether content read between two looks is the content of one unchanged file.
     public func isSameVersion(as other: FileStat) -> Bool {
         key == other.key && kind == other.kind && size == other.size && modified == other.modified

@@ -171,6 +171,16 @@ public struct AllocationTally: Sendable, Hashable {
     public var total: UInt64 { shared.values.reduce(single, &+) }
 }
 
+/// Why nothing can be said of what is at some place, or below it.
+public enum Unseen: Sendable, Hashable {
+    /// It could not be looked at.
+    case failed(errno: Int32)
+    /// A link that leads outside the cache and is not followed.
+    case outside(target: BytePath)
+    /// It is nested too deep.
+    case tooDeep
+}
+
 /// Everything a scan found in one repo's folder: values only, nothing judged.
 public struct RepoInventory: Sendable {
     /// The folder's name in the cache root; `.` for a plain folder.
@@ -181,6 +191,8 @@ public struct RepoInventory: Sendable {
     public var id: RepoID?
     /// What `stat` says of the folder.
     public var stat: FileStat
+    /// Whether one weight file is meant and not its folder.
+    public var isSingleFile = false
     /// The repo folder or its `blobs` when they are links to folders elsewhere.
     public var linkedFolders: [LinkedFolder] = []
     /// The refs, in byte order of their names.
@@ -191,6 +203,8 @@ public struct RepoInventory: Sendable {
     public var blobs: [BytePath: Blob] = [:]
     /// The partial downloads, in byte order of their names.
     public var partials: [PartialDownload] = []
+    /// The etags of lock files in `blobs` itself, where clients before 0.19 and old Rust ones keep theirs.
+    public var blobLocks: [BytePath] = []
     /// The offline manifests by commit: what `stat` says of `trees/<commit>.json`.
     public var manifests: [CommitHash: FileStat] = [:]
     /// Payloads that a temporary link of the shared store holds while one is being published.
@@ -201,6 +215,8 @@ public struct RepoInventory: Sendable {
     public var absentMarkerCount = 0
     /// What does not belong, or could not be looked at.
     public var strays: [Stray] = []
+    /// The places, relative to the cache root, that were not looked at. What is there may well be in order.
+    public var unseen: [BytePath: Unseen] = [:]
     /// Bytes on the disk of everything below the folder, and the folder.
     public var tally = AllocationTally()
 
@@ -241,6 +257,8 @@ public struct StoreInventory: Sendable {
     public var payloads: [BytePath: StorePayload] = [:]
     /// What does not belong, or could not be looked at.
     public var strays: [Stray] = []
+    /// The places, relative to the cache root, that could not be looked at, and why.
+    public var unseen: [BytePath: Int32] = [:]
     /// Bytes on the disk of the folder and everything in it.
     public var tally = AllocationTally()
 
@@ -307,8 +325,15 @@ extension RepoInventory {
 
     /// Follows a blob to its end: itself, or what it links to.
     public func content(ofBlob name: BytePath, store: StoreInventory) -> FileContent {
-        let location = location(ofBlob: name)
-        guard let blob = blobs[name] else { return .absent(blob: name, target: location) }
+        let end = end(ofBlob: name)
+        let location = location(ofBlob: end)
+        guard let blob = blobs[end] else {
+            switch unseen[location] ?? unseen[folder.appending("blobs")] ?? unseen[folder] {
+            case .failed(let errno): return .unreadable(errno: errno, blob: name)
+            case .outside(let target): return .outside(blob: name, target: target)
+            case .tooDeep, nil: return .absent(blob: name, target: location)
+            }
+        }
         switch blob.link {
         case nil:
             return blob.stat.kind == .regular
@@ -325,9 +350,25 @@ extension RepoInventory {
         }
     }
 
+    /// The blob that a blob leads to when it is a link to another one of this repo, perhaps over several; itself when it is not.
+    public func end(ofBlob name: BytePath) -> BytePath {
+        var end = name
+        // The kernel follows forty links in a row; the one to the first blob is one of them.
+        for _ in 0..<39 {
+            guard case .blob(let next) = blobs[end]?.link else { break }
+            end = next
+        }
+        return end
+    }
+
     private func content(ofPayload payload: BytePath, blob: BytePath?, store: StoreInventory) -> FileContent {
         let location = StoreInventory.location(of: payload)
-        guard let found = store.payloads[payload] else { return .absent(blob: blob, target: location) }
+        guard let found = store.payloads[payload] else {
+            guard let errno = store.unseen[location] ?? store.unseen[location.parent] ?? store.unseen["blobs"] else {
+                return .absent(blob: blob, target: location)
+            }
+            return .unreadable(errno: errno, blob: blob)
+        }
         return found.stat.kind == .regular
             ? .file(stat: found.stat, location: location, blob: blob)
             : .notAFile(kind: found.stat.kind, location: location, blob: blob)

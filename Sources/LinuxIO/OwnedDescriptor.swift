@@ -65,7 +65,7 @@ extension OwnedDescriptor {
     /// - Throws: `SystemCallFailure` as openat(2).
     public borrowing func openFollowing(_ name: BytePath) throws(SystemCallFailure) -> OwnedDescriptor {
         let directory = raw
-        let number = try unsafe openRaw(name, .directory) { (name, flags) in
+        let number = try unsafe openRaw(name, [.directory, .keepAccessTime]) { (name, flags) in
             unsafe hfj_open_at(directory, name, flags, 0)
         }
         return OwnedDescriptor(adopting: number)

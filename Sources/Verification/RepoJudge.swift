@@ -20,13 +20,13 @@ struct RepoJudge {
         var report = RepoReport(
             id: displayID, repo: repo.id, folder: repo.folder, bytes: 0, reclaimableBytes: 0, state: .complete,
             lastUse: nil, revisions: [], findings: [], leftovers: [], filesChecked: 0, bytesChecked: 0,
-            tally: repo.tally, payloads: [], elsewhere: [])
+            tally: repo.tally, payloads: [], elsewhere: [], hasUnseenLinks: repo.hasUnseenLinks)
         var contents: Set<FileKey> = []
         var users: [FileKey: Int] = [:]
         for view in views {
             for key in view.sizes.keys { users[key, default: 0] += 1 }
-            report.elsewhere.formUnion(view.elsewhere)
         }
+        report.elsewhere = repo.placesElsewhere
         for view in views {
             if let onlyCommits, let commit = view.snapshot.commit, !onlyCommits.contains(commit) { continue }
             var result = RevisionJudge(view: view, evidence: evidence, depth: depth).report()
@@ -41,10 +41,7 @@ struct RepoJudge {
             if let used = result.lastUse { report.lastUse = LastUse.younger(report.lastUse, used) }
             report.revisions.append(result)
         }
-        let linkedPayloads = repo.blobs.values.compactMap { blob -> BytePath? in
-            if case .payload(let name) = blob.link { name } else { nil }
-        }
-        report.payloads = Set(linkedPayloads).union(repo.publishingPayloads)
+        report.payloads = repo.usedPayloads
         let payloadBytes = report.payloads.reduce(UInt64(0)) { $0 &+ (store.payloads[$1]?.stat.allocated ?? 0) }
         report.bytes = repo.tally.total &+ payloadBytes
         judgeFolder(into: &report)
@@ -66,11 +63,11 @@ struct RepoJudge {
                     blob: partial.etag.isEmpty ? nil : partial.etag,
                     detail: live ?? "a download that nobody works on any more"))
             if live == nil {
-                report.reclaimableBytes &+= partial.stat.allocated
+                report.reclaimableBytes &+= partial.stat.freed
                 report.leftovers.append(
                     Leftover(
                         path: repo.location(of: partial), kind: FindingCode.stalePartial.rawValue,
-                        bytes: partial.stat.allocated))
+                        bytes: partial.stat.freed))
             }
         }
         for operation in repo.operations {
@@ -113,16 +110,17 @@ struct RepoJudge {
 
     private func judgeUnlinkedBlobs(into report: inout RepoReport, _ findings: inout [Finding]) {
         // Where a snapshot could not be read, a blob may well be linked from there.
-        let unread = repo.strays.contains { stray in
-            [.unreadable, .readError].contains(stray.code)
-                && stray.path.relative(to: repo.folder.appending("snapshots")) != nil
-        }
+        let unread = repo.unseen.keys.contains { $0.relative(to: repo.folder.appending("snapshots")) != nil }
         guard !unread, !repo.strays.contains(where: { $0.path == repo.folder && $0.code.severity == .error }) else {
             return
         }
         var linked: Set<BytePath> = []
         for snapshot in repo.snapshots {
-            for file in snapshot.files { if case .blob(let name) = file.link { linked.insert(name) } }
+            for file in snapshot.files {
+                guard case .blob(let name) = file.link else { continue }
+                linked.insert(name)
+                if case .blob = repo.blobs[name]?.link { linked.formUnion(repo.steps(fromBlob: name)) }
+            }
         }
         for name in repo.blobs.keys.filter({ !linked.contains($0) }).sorted() {
             guard let blob = repo.blobs[name] else { continue }
@@ -151,10 +149,45 @@ struct RepoJudge {
             // Between the rename of a blob and the link to it the client still holds the lock.
             if evidence.heldLocks.contains(name) { continue }
             findings.append(Finding(.orphanBlob, path: path, blob: name, detail: "no snapshot links to it"))
-            report.reclaimableBytes &+= blob.stat.allocated
+            report.reclaimableBytes &+= blob.stat.freed
             report.leftovers.append(
-                Leftover(path: path, kind: FindingCode.orphanBlob.rawValue, bytes: blob.stat.allocated))
+                Leftover(path: path, kind: FindingCode.orphanBlob.rawValue, bytes: blob.stat.freed))
         }
+    }
+}
+
+extension RepoInventory {
+    /// Whether there may be links that could not be looked at.
+    var hasUnseenLinks: Bool {
+        unseen.keys.contains { place in
+            place == folder || ["blobs", "snapshots"].contains { place.relative(to: folder.appending($0)) != nil }
+        }
+    }
+
+    /// Places in other repos that links of this one end at, of snapshots and of blobs.
+    var placesElsewhere: Set<BytePath> {
+        var places: Set<BytePath> = []
+        for link in allLinks { if case .elsewhere(let path, _) = link { places.insert(path) } }
+        return places
+    }
+
+    /// The payloads of the shared store that links of this repo lead to.
+    var usedPayloads: Set<BytePath> {
+        var payloads = publishingPayloads
+        for link in allLinks { if case .payload(let name) = link { payloads.insert(name) } }
+        return payloads
+    }
+
+    private var allLinks: [LinkEnd] {
+        blobs.values.compactMap(\.link) + snapshots.flatMap { $0.files.compactMap(\.link) }
+    }
+
+    /// The blobs on the way from one that is a link to another.
+    fileprivate func steps(fromBlob name: BytePath) -> Set<BytePath> {
+        var steps: Set<BytePath> = []
+        var next = name
+        while case .blob(let other) = blobs[next]?.link, steps.insert(other).inserted { next = other }
+        return steps
     }
 }
 

@@ -95,6 +95,22 @@ public struct RepoReport: Sendable {
     var payloads: Set<BytePath>
     /// Places in other repos that links of this one end at.
     var elsewhere: Set<BytePath>
+    /// Whether there may be links that nobody could look at.
+    var hasUnseenLinks: Bool
+}
+
+extension RepoReport {
+    /// Adds what was found about further revisions of the same repo.
+    public mutating func add(_ further: [RevisionReport]) {
+        for revision in further where !revisions.contains(where: { $0.commit == revision.commit }) {
+            revisions.append(revision)
+            filesChecked += revision.fileCount
+            lastUse = revision.lastUse.map { LastUse.younger(lastUse, $0) } ?? lastUse
+        }
+        revisions.sort { ($0.commit?.hex ?? "") < ($1.commit?.hex ?? "") }
+        let named = revisions.filter { !$0.refs.isEmpty }
+        state = (named.isEmpty ? revisions : named).map(\.state).min() ?? .complete
+    }
 }
 
 /// Something that could be removed, or that nobody knows.
@@ -103,7 +119,7 @@ public struct Leftover: Sendable, Hashable {
     public var path: BytePath
     /// What it is: a finding code, or a kind of its own.
     public var kind: String
-    /// Its bytes on the disk.
+    /// The bytes on the disk that removing it alone gives back.
     public var bytes: UInt64
 
     /// Makes a leftover.

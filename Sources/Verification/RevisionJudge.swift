@@ -7,6 +7,18 @@ struct RevisionJudge {
     let view: RevisionView
     let evidence: RepoEvidence
     let depth: VerificationDepth
+    /// The etags of the partials that somebody writes, and of those that nobody does.
+    private let livePartials: Set<BytePath>
+    private let stalePartials: Set<BytePath>
+
+    init(view: RevisionView, evidence: RepoEvidence, depth: VerificationDepth) {
+        self.view = view
+        self.evidence = evidence
+        self.depth = depth
+        let isLive = { (partial: PartialDownload) in evidence.livePartials[partial.name] != nil }
+        livePartials = Set(view.repo.partials.filter(isLive).map(\.etag))
+        stalePartials = Set(view.repo.partials.filter { !isLive($0) }.map(\.etag))
+    }
 
     private var folder: BytePath { view.folder }
     private var contents: [FileContent] { view.contents }
@@ -19,7 +31,8 @@ struct RevisionJudge {
         let errors = Set(findings.filter { $0.severity == .error }.map(\.file))
         findings += judgeHeaders(except: errors)
         findings += judgeDigests(alreadyWrong: findings)
-        if view.snapshot.files.isEmpty && !findings.contains(where: { $0.code == .inFlight }) {
+        let isSeen = !view.repo.unseen.keys.contains { $0.relative(to: folder) != nil }
+        if view.snapshot.files.isEmpty && isSeen && !findings.contains(where: { $0.code == .inFlight }) {
             findings.append(
                 isAnythingArriving
                     ? Finding(.inFlight, path: folder, detail: "its first files are being fetched")
@@ -165,9 +178,9 @@ struct RevisionJudge {
         if let name = names.first(where: { isArriving($0) }) {
             return Finding(.inFlight, path: place, file: path, blob: name, detail: "it is being fetched")
         }
-        let stale = view.repo.partials.first { names.contains($0.etag) && evidence.livePartials[$0.name] == nil }
+        let stale = names.first { stalePartials.contains($0) }
         let remembered = names.first { evidence.rememberedPartials.contains($0) }
-        guard let name = stale?.etag ?? remembered else { return nil }
+        guard let name = stale ?? remembered else { return nil }
         return Finding(
             .missingFile, path: place, file: path, blob: name,
             detail: stale != nil ? "its download was interrupted" : "its download began once and did not end")
@@ -192,8 +205,7 @@ struct RevisionJudge {
     // MARK: arriving
 
     private func isArriving(_ etag: BytePath) -> Bool {
-        evidence.heldLocks.contains(etag)
-            || view.repo.partials.contains { $0.etag == etag && evidence.livePartials[$0.name] != nil }
+        evidence.heldLocks.contains(etag) || livePartials.contains(etag)
     }
 
     /// Whether anything at all is being fetched into this repo that could be this revision's.
@@ -334,10 +346,12 @@ struct RevisionJudge {
         var key: ShardFileName.SetKey
     }
 
-    /// Shards of one set that are named one by one; what a hostile total claims beyond is summed up.
+    /// Absent shards of a revision that are named one by one; what hostile totals claim beyond is summed up, once a set.
     private static let namedShardLimit = 1000
 
     private func judgeShardSets() -> [Finding] {
+        // Of one file that was named alone, nobody asked for the others.
+        if view.repo.isSingleFile { return [] }
         var sets: [ShardSet: [Int: Int]] = [:]
         var samples: [ShardSet: ShardFileName] = [:]
         for position in view.snapshot.files.indices {
@@ -350,6 +364,7 @@ struct RevisionJudge {
         guard !sets.isEmpty else { return [] }
         let covered = coveredNames()
         var findings: [Finding] = []
+        var room = Self.namedShardLimit
         var families: [ShardSet: [ShardSet]] = [:]
         for set in sets.keys {
             // Sets that differ in nothing but their total belong to one family.
@@ -375,16 +390,21 @@ struct RevisionJudge {
                 guard let numbers = sets[set], let sample = samples[set] else { continue }
                 if members.count > 1 && isSettled { continue }
                 if numbers.values.contains(where: { covered.contains(view.snapshot.files[$0].path) }) { continue }
-                findings += judge(numbers, of: set, sample: sample)
+                findings += judge(numbers, of: set, sample: sample, room: &room)
             }
         }
         return findings
     }
 
-    private func judge(_ numbers: [Int: Int], of set: ShardSet, sample: ShardFileName) -> [Finding] {
+    /// - Parameter room: how many more absent shards may be named one by one.
+    private func judge(
+        _ numbers: [Int: Int], of set: ShardSet, sample: ShardFileName, room: inout Int
+    ) -> [Finding] {
         var findings: [Finding] = []
         let missing = sample.total - numbers.count
         guard missing > 0 else { return [] }
+        let limit = max(1, room)
+        defer { room -= findings.count }
         for number in 1...sample.total where numbers[number] == nil {
             guard let name = sample.sibling(number) else { continue }
             let path = set.folder.appending(BytePath(bytes: name))
@@ -407,9 +427,9 @@ struct RevisionJudge {
                         blob: expected.map { BytePath($0.expectedDigest) },
                         detail: "\(numbers.count) of \(sample.total) parts of its set are here"))
             }
-            if findings.count == Self.namedShardLimit, missing > Self.namedShardLimit {
+            if findings.count == limit, missing > limit {
                 findings[findings.count - 1].detail =
-                    "and \(missing - Self.namedShardLimit) more of the \(sample.total) parts of its set"
+                    "and \(missing - limit) more of the \(sample.total) parts of its set"
                 break
             }
         }

@@ -19,8 +19,6 @@ final class RevisionView: Sendable {
     let sizes: [FileKey: FileStat]
     /// The payload of the shared store that a content is.
     let payloads: [FileKey: BytePath]
-    /// Places elsewhere in the cache that links end at.
-    let elsewhere: Set<BytePath>
 
     init(repo: RepoInventory, store: StoreInventory, snapshot: Snapshot, manifest: ManifestEvidence?) {
         self.repo = repo
@@ -35,17 +33,14 @@ final class RevisionView: Sendable {
         if case .read(let files) = manifest { self.manifest = files } else { self.manifest = nil }
         var sizes: [FileKey: FileStat] = [:]
         var payloads: [FileKey: BytePath] = [:]
-        var elsewhere: Set<BytePath> = []
         sizes.reserveCapacity(contents.count)
-        for (file, content) in zip(snapshot.files, contents) {
+        for content in contents {
             guard case .file(let stat, let location, _) = content else { continue }
             sizes[stat.key] = stat
             if repo.id != nil, location.hasPrefix("blobs/") { payloads[stat.key] = location.lastComponent }
-            if case .elsewhere(let path, _) = file.link { elsewhere.insert(path) }
         }
         self.sizes = sizes
         self.payloads = payloads
-        self.elsewhere = elsewhere
     }
 
     /// What a look at a file's header expects; nil when there is nothing to look for.

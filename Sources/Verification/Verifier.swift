@@ -86,7 +86,8 @@ public struct Verifier: Sendable {
         let reports = judge(folders, listing: listing, onlyCommits: onlyCommits)
         if let lockScan, !lockScan.isStarted { locks.withLock { $0 = scan.scanLocks() } }
         lockScan?.join()
-        return report(reports, listing: listing, locks: locks.withLock { $0 }, isWhole: isWhole)
+        let others = isWhole ? [] : uses(by: listing.repos, besides: reports, store: listing.store)
+        return report(reports, listing: listing, locks: locks.withLock { $0 }, others: others, isWhole: isWhole)
     }
 
     /// Verifies a plain folder or file.
@@ -169,8 +170,34 @@ public struct Verifier: Sendable {
 
     // MARK: the whole cache
 
+    /// What a repo uses of others.
+    private struct Uses: Sendable {
+        var payloads: Set<BytePath>
+        var elsewhere: Set<BytePath>
+    }
+
+    /// What the repos that were not asked for use of those that were, where it matters: they may hold what looks like an
+    /// orphan, or a payload.
+    private func uses(
+        by folders: [CacheListing.RepoFolder], besides reports: [RepoReport], store: StoreInventory
+    ) -> [Uses] {
+        guard
+            reports.contains(where: { report in
+                !report.payloads.isEmpty || report.findings.contains { $0.code == .orphanBlob }
+            })
+        else { return [] }
+        let known = Set(reports.map(\.folder))
+        let scan = scan
+        let cancellation = cancellation
+        return mapOnThreads(options.jobs, name: "hfj-verify", folders.filter { !known.contains($0.folder) }) { folder in
+            if cancellation.isCancelled { return Uses(payloads: [], elsewhere: []) }
+            let repo = scan.scanRepo(folder, store: store)
+            return Uses(payloads: repo.usedPayloads, elsewhere: repo.placesElsewhere)
+        }
+    }
+
     private func report(
-        _ repos: [RepoReport], listing: CacheListing, locks: LockListing, isWhole: Bool
+        _ repos: [RepoReport], listing: CacheListing, locks: LockListing, others: [Uses], isWhole: Bool
     ) -> CacheReport {
         var repos = repos
         var report = CacheReport(
@@ -187,10 +214,15 @@ public struct Verifier: Sendable {
             for payload in repo.payloads { payloadUsers[payload, default: 0] += 1 }
             linkedElsewhere.formUnion(repo.elsewhere)
         }
+        for other in others {
+            for payload in other.payloads { payloadUsers[payload, default: 0] += 1 }
+            linkedElsewhere.formUnion(other.elsewhere)
+        }
         for index in repos.indices {
             repos[index].settle(payloadUsers: payloadUsers, linkedElsewhere: linkedElsewhere)
             report.reclaimableBytes &+= repos[index].reclaimableBytes
         }
+        report.repos = repos
         if isWhole {
             report.bytes = tally.total
             let used = payloadUsers.keys.reduce(UInt64(0)) { $0 &+ (listing.store.payloads[$1]?.stat.allocated ?? 0) }
@@ -199,7 +231,6 @@ public struct Verifier: Sendable {
         } else {
             report.bytes = repos.reduce(0) { $0 &+ $1.bytes }
         }
-        report.repos = repos
         return report
     }
 
@@ -220,9 +251,9 @@ public struct Verifier: Sendable {
             } else {
                 findings.append(
                     Finding(.stalePartial, path: partial.name, detail: "a temporary download of a client before 0.23"))
-                report.reclaimableBytes &+= partial.stat.allocated
+                report.reclaimableBytes &+= partial.stat.freed
                 report.leftovers.append(
-                    Leftover(path: partial.name, kind: FindingCode.stalePartial.rawValue, bytes: partial.stat.allocated)
+                    Leftover(path: partial.name, kind: FindingCode.stalePartial.rawValue, bytes: partial.stat.freed)
                 )
             }
         }
@@ -231,6 +262,11 @@ public struct Verifier: Sendable {
                 Finding(
                     .staleSoftLock, path: lock.path,
                     detail: "process \(lock.processID) of this machine, which made it, is gone"))
+        }
+        // What cannot be looked at may well link to a payload.
+        if report.repos.contains(where: \.hasUnseenLinks) {
+            report.findings = findings.sortedForReading()
+            return
         }
         for (name, payload) in listing.store.payloads.sorted(by: { $0.key < $1.key }) where payloadUsers[name] == nil {
             let path = StoreInventory.location(of: name)
@@ -241,8 +277,8 @@ public struct Verifier: Sendable {
                         ? "no repo links to it" : "no repo links to it; without a readable manifest it is kept for ever"
                 ))
             report.leftovers.append(
-                Leftover(path: path, kind: FindingCode.orphanPayload.rawValue, bytes: payload.stat.allocated))
-            if payload.hasManifest { report.reclaimableBytes &+= payload.stat.allocated }
+                Leftover(path: path, kind: FindingCode.orphanPayload.rawValue, bytes: payload.stat.freed))
+            if payload.hasManifest { report.reclaimableBytes &+= payload.stat.freed }
         }
         report.findings = findings.sortedForReading()
     }

@@ -79,6 +79,20 @@ enum Selected {
     case folder(PlainFolderScan, id: BytePath)
 }
 
+extension Selected {
+    /// Whether another selection is the same or a part of this one.
+    func covers(_ other: Selected) -> Bool {
+        switch (self, other) {
+        case (.cache(let one), .cache(let other)): one == other
+        case (.cache(let one), .repo(let other, _, _)): one == other
+        case (.repo(let cache, let id, let commit), .repo(let otherCache, let otherID, let otherCommit)):
+            cache == otherCache && id == otherID && (commit == nil || commit == otherCommit)
+        case (.folder(let one, _), .folder(let other, _)): one.isSame(as: other)
+        default: false
+        }
+    }
+}
+
 /// Finds out what TARGETs mean.
 struct TargetResolver {
     private(set) var roots: [CacheRoot]
@@ -89,7 +103,7 @@ struct TargetResolver {
     ///
     /// - Throws: `CommandFailure`: 64 when it cannot be a target or means several things, 66 when it is not here.
     mutating func resolve(_ text: String) throws -> Selected {
-        if ["/", "./", "../", "~/"].contains(where: { text.hasPrefix($0) }) || [".", "..", "~"].contains(text) {
+        if Self.isPath(text) {
             return try resolvePath(text)
         }
         guard let name = TargetName(text) else {
@@ -121,6 +135,11 @@ struct TargetResolver {
         }
         guard let revision = name.revision else { return .repo(cache: only.cache, only.id, nil) }
         return .repo(cache: only.cache, only.id, try commit(named: revision, of: only.id, in: roots[only.cache]))
+    }
+
+    /// Whether a TARGET names a place and not a repo.
+    static func isPath(_ text: String) -> Bool {
+        ["/", "./", "../", "~/"].contains { text.hasPrefix($0) } || [".", "..", "~"].contains(text)
     }
 
     private func isLink(_ id: RepoID, _ root: CacheRoot) -> Bool {

@@ -35,7 +35,7 @@ struct Ready: ParsableCommand {
     func run() throws {
         try reportingFailures {
             let opened = try OpenedCaches(caches)
-            if opened.roots.isEmpty, let path = opened.absentDefault, !target.hasPrefix("/"), !target.hasPrefix(".") {
+            if opened.roots.isEmpty, let path = opened.absentDefault, !TargetResolver.isPath(target) {
                 throw CommandFailure(
                     status: .absent,
                     message: "'\(displayText(of: target))' is not here: there is no cache yet at '\(path.display)'")
@@ -64,6 +64,13 @@ struct Ready: ParsableCommand {
 
     private func chosen(of repo: RepoReport) throws -> RevisionReport {
         if let main = repo.revisions.first(where: { $0.refs.contains("main") }) { return main }
+        let mainRef = repo.folder.appending("refs/main")
+        if let absent = repo.findings.first(where: { $0.code == .refWithoutSnapshot && $0.path == mainRef }),
+            let commit = absent.actual
+        {
+            throw CommandFailure(
+                status: .absent, message: "main of \(repo.id) is commit \(commit), of which nothing is here")
+        }
         if repo.revisions.count == 1, let only = repo.revisions.first { return only }
         if repo.revisions.isEmpty {
             let isArriving = repo.findings.contains { $0.code == .inFlight }

@@ -22,7 +22,7 @@ struct VerificationRun {
     ///
     /// - Throws: `CommandFailure` when a target is not there, a cache cannot be read, or the run was interrupted.
     mutating func reports(of targets: [String]) throws -> [CacheReport] {
-        let selected = try targets.map { try resolver.resolve($0) }
+        let selected = Self.withoutRepetition(try targets.map { try resolver.resolve($0) })
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
         defer {
             line.end()
@@ -41,6 +41,11 @@ struct VerificationRun {
                     throw CommandFailure(status: .absent, message: "no repo '\(id)' in '\(root.path.display)' any more")
                 }
                 if let known = reports.firstIndex(where: { $0.path == report.path }) {
+                    if let same = reports[known].repos.firstIndex(where: { $0.repo == id }) {
+                        // Another revision of the same repo.
+                        reports[known].repos[same].add(report.repos.first?.revisions ?? [])
+                        continue
+                    }
                     reports[known].bytes &+= report.bytes
                     reports[known].reclaimableBytes &+= report.reclaimableBytes
                     reports[known].repos += report.repos
@@ -56,6 +61,16 @@ struct VerificationRun {
                 message: "interrupted" + (options.depth == .digests ? "; digests computed so far are remembered" : ""))
         }
         return reports
+    }
+
+    /// Each thing once: what is named twice, or is part of something else that is named, is left out.
+    private static func withoutRepetition(_ selected: [Selected]) -> [Selected] {
+        var kept: [Selected] = []
+        for item in selected where !kept.contains(where: { $0.covers(item) }) {
+            kept.removeAll { item.covers($0) }
+            kept.append(item)
+        }
+        return kept
     }
 
     private func verifier(_ root: CacheRoot) -> Verifier {

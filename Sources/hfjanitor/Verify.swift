@@ -73,6 +73,9 @@ struct Verify: ParsableCommand {
             var findings = cache.findings
             for repo in cache.repos {
                 findings += repo.findings
+                if repo.revisions.isEmpty, repo.findings.contains(where: { $0.code == .inFlight }) {
+                    isDownloading = true
+                }
                 for revision in repo.revisions {
                     findings += revision.findings
                     isDownloading = isDownloading || revision.state == .downloading
