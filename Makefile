@@ -22,7 +22,7 @@ build: ## Debug build
 	$(SWIFT) build
 
 release: ## Release build
-	$(SWIFT) build -c release
+	$(SWIFT) build -c release --static-swift-stdlib
 
 test: test-system-packages environments lint ## All checks but the long ones
 	python3 -B -m unittest discover Tests/HubStandIn

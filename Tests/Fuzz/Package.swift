@@ -18,7 +18,7 @@ let package = Package(
             name: "FuzzSupport", dependencies: [.product(name: "WeightFormats", package: "hfjanitor")],
             swiftSettings: [.swiftLanguageMode(.v6)]),
     ]
-        + ["FuzzIndex", "FuzzSafetensors", "FuzzTorchZip", "FuzzGGUF"].map {
+        + ["FuzzIndex", "FuzzSafetensors", "FuzzTorchZip", "FuzzGGUF", "FuzzManifest"].map {
             .executableTarget(
                 name: $0,
                 dependencies: ["CFuzzer", "FuzzSupport", .product(name: "WeightFormats", package: "hfjanitor")],

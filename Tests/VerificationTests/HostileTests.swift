@@ -494,7 +494,8 @@ import Testing
             let watch = try OpenWatch([cache.outer.absolute("secret"), cache.outer.absolute(repo.place("refs/main"))])
             defer { watch.close() }
             let examiner = RepoExaminer(
-                root: root, store: listing.store, depth: .headers, facts: KnownFacts(),
+                root: root, store: listing.store, depth: .headers,
+                facts: Memory.none.facts(of: root, depth: .headers, isFresh: false),
                 liveness: LivenessProbe(root: root, now: currentTime()), headerCheck: HeaderCheck(hashSeed: 1),
                 cancellation: Cancellation())
             let examined = examiner.examine(inventory, onlyCommits: nil)

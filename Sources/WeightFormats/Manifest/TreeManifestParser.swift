@@ -27,17 +27,21 @@ public struct TreeManifest: Sendable {
 /// As for the client, one malformed entry makes the whole manifest useless: half a list would make files look unwanted.
 public struct TreeManifestParser: WeightFileParser {
     private let fileSize: UInt64
+    private let chunkBytes: Int
     private var position: UInt64 = 0
     private var tokenizer = JSONTokenizer()
     private var reader = ManifestReader()
 
     /// Starts the parse of a file of `fileSize` bytes.
-    public init(fileSize: UInt64) { self.fileSize = fileSize }
+    public init(fileSize: UInt64, chunkBytes: Int = FormatLimits.chunkBytes) {
+        self.fileSize = fileSize
+        self.chunkBytes = boundedChunk(chunkBytes)
+    }
 
     /// The bytes needed next.
     public var demand: ByteDemand? {
         guard fileSize <= FormatLimits.maxManifestBytes, position < fileSize else { return nil }
-        return ByteDemand(offset: position, count: Int(min(UInt64(FormatLimits.chunkBytes), fileSize - position)))
+        return ByteDemand(offset: position, count: Int(min(UInt64(chunkBytes), fileSize - position)))
     }
 
     /// Takes the demanded bytes.
