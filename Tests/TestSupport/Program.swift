@@ -74,6 +74,12 @@ package enum Program {
         process.standardOutput = output
         process.standardError = errors
         process.standardInput = FileHandle.nullDevice
+        // Threads of the test runner block signals, and a program inherits that.
+        var none = sigset_t()
+        var usual = sigset_t()
+        unsafe sigemptyset(&none)
+        unsafe pthread_sigmask(SIG_SETMASK, &none, &usual)
+        defer { unsafe pthread_sigmask(SIG_SETMASK, &usual, nil) }
         try process.run()
         return StartedProgram(process: process, output: output, errors: errors)
     }
