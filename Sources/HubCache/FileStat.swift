@@ -15,7 +15,8 @@ public struct Timestamp: Hashable, Comparable, Sendable {
 
     /// Whole seconds since the epoch, rounded down.
     public var seconds: Int64 {
-        nanoseconds >= 0 ? nanoseconds / 1_000_000_000 : (nanoseconds - 999_999_999) / 1_000_000_000
+        let (quotient, remainder) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+        return remainder < 0 ? quotient - 1 : quotient
     }
 
     /// Orders by time.

@@ -12,8 +12,8 @@ package final class TestCache: Sendable {
     /// The cache root.
     package let path: BytePath
 
-    package init() throws {
-        outer = try TestFolder()
+    package init(in place: String = "/tmp") throws {
+        outer = try TestFolder(in: place)
         path = outer.path.appending("hub")
         try outer.makeFolder("hub")
         try outer.write("hub/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")
@@ -50,8 +50,8 @@ package final class TestCache: Sendable {
 }
 
 /// Gives a test a cache of its own and takes it away afterwards.
-package func withTestCache<Result>(_ body: (TestCache) throws -> Result) throws -> Result {
-    let cache = try TestCache()
+package func withTestCache<Result>(in place: String = "/tmp", _ body: (TestCache) throws -> Result) throws -> Result {
+    let cache = try TestCache(in: place)
     defer { cache.outer.remove() }
     return try body(cache)
 }
