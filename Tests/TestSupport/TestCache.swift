@@ -225,6 +225,30 @@ package final class HeldLock: Sendable {
     package func release() { close(descriptor) }
 }
 
+/// A lease that somebody has on a file, as file servers take them; given back when the kernel asks for it.
+package final class HeldLease: Sendable {
+    private let descriptor: Int32
+
+    package init(_ folder: TestFolder, _ name: BytePath) throws {
+        ignoreLeaseBreakSignal()
+        descriptor = unsafe withPath(folder.absolute(name)) { unsafe open($0, O_RDONLY | O_CLOEXEC) }
+        guard descriptor >= 0, fcntl(descriptor, setLease, F_WRLCK) == 0 else {
+            throw SetupFailure(description: "no lease on \(name): errno \(errno)")
+        }
+    }
+
+    /// Waits until somebody wants the file, then lets go.
+    package func releaseWhenAsked() {
+        while fcntl(descriptor, getLease) == F_WRLCK { sched_yield() }
+        _ = fcntl(descriptor, setLease, F_UNLCK)
+        close(descriptor)
+    }
+}
+
+// F_SETLEASE and F_GETLEASE of fcntl(2).
+private let setLease: Int32 = 1024
+private let getLease: Int32 = 1025
+
 /// A file that somebody has open for writing.
 package final class HeldFile: Sendable {
     private let descriptor: Int32
