@@ -365,6 +365,16 @@ import Testing
         }
     }
 
+    @Test(arguments: commands) func outputThatCannotBeWritten(command: [String]) throws {
+        try withMixedCache { cache in
+            let run = try Program.run(
+                command + ["--cache", cache.path.text], folder: cache.outer.path.text,
+                wrapper: ["/bin/sh", "-c", "exec \"$@\" > /dev/full", "sh"])
+            #expect(run.status == 73, "\(run)")
+            #expect(run.errors.contains("No space left on device"))
+        }
+    }
+
     @Test(arguments: [SIGINT, SIGTERM]) func interrupted(signal: Int32) throws {
         try withTestCache { cache in
             // Enough work that the signal always comes in the middle of it.
