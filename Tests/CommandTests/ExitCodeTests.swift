@@ -171,6 +171,8 @@ import Testing
             let run = try cache.run(["verify", "--json"], user: 65534)
             #expect(run.status == 77)
             #expect(try run.codes.contains("unreadable"))
+            let summary = try #require(try run.json["summary"] as? [String: Any])
+            #expect(summary["unknown"] as? Int == 1 && summary["complete"] as? Int == 1)
             #expect(try run.repoIDs == ["model/org/fine", "model/org/model"])
             #expect(try cache.run(["ready", "org/model"], user: 65534).status == 77)
             #expect(try cache.run(["ready", "org/fine"], user: 65534).status == 0)
