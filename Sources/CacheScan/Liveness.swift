@@ -78,8 +78,10 @@ public struct LivenessProbe: Sendable {
         case .free: return .stale
         case .unknown:
             if isLockFree { return .stale }
+            // A time in the future is no sign of life either, but for clocks that differ a little.
             let age = now.nanoseconds &- partial.stat.modified.nanoseconds
-            return age < Self.recentWrite ? .live(evidence: "written to in the last 10 minutes") : .stale
+            return age.magnitude < Self.recentWrite.magnitude
+                ? .live(evidence: "written to in the last 10 minutes") : .stale
         }
     }
 

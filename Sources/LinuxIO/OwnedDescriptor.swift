@@ -149,15 +149,15 @@ func withCName<Result>(_ name: BytePath, _ body: (UnsafePointer<CChar>) -> Resul
     }
 }
 
-/// How often an open that met a race is tried again, a millisecond apart.
-private let retryLimit = 1000
+/// Attempts to open what is refused for the moment: about a minute, longer than the kernel's 45 seconds for a lease.
+private let refusalLimit: UInt32 = 1200
 
 private func openRaw(
     _ path: BytePath, _ options: OpenOptions, _ open: (UnsafePointer<CChar>, Int32) -> Int32,
     fallback: ((OpenOptions) throws(SystemCallFailure) -> Int32)? = nil
 ) throws(SystemCallFailure) -> Int32 {
     var options = options
-    var attempts = 0
+    var refusals: UInt32 = 0
     while true {
         let flags = options.flags
         var result = unsafe withCName(path) { unsafe open($0, flags) }
@@ -166,11 +166,11 @@ private func openRaw(
         }
         if result >= 0 { return result }
         if result == -EINTR { continue }
-        // openat2 says EAGAIN when a rename anywhere raced with it; any open says it while somebody has a lease on the file,
-        // which whoever probes for its users holds for microseconds.
-        if result == -EAGAIN, attempts < retryLimit {
-            attempts += 1
-            usleep(1000)
+        if result == -EAGAIN, refusals < refusalLimit {
+            // Something on the way was renamed meanwhile, which is over at once; or somebody has a lease on the file, which
+            // the kernel takes away after /proc/sys/fs/lease-break-time seconds.
+            refusals += 1
+            if refusals > 8 { usleep(min(refusals, 50) * 1000) }
             continue
         }
         if result == -EPERM, options.contains(.keepAccessTime) {

@@ -24,6 +24,15 @@ public func runOnThreads(_ count: Int, name: String, _ body: @escaping @Sendable
     for thread in threads { pthread_join(thread, nil) }
 }
 
+/// Lets this process open as many files as it may: every thread holds one descriptor for each folder it is in, and the usual
+/// soft limit of 1024 is soon reached on a machine with many processors.
+public func raiseDescriptorLimit() {
+    var limit = rlimit()
+    guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+}
+
 private final class ThreadStart: Sendable {
     let name: String
     let body: @Sendable () -> Void

@@ -10,6 +10,7 @@ enum ExitStatus: Int32 {
     case data = 65
     /// No such cache or target.
     case absent = 66
+    case cannotWrite = 73
     case cannotRead = 74
     /// Busy, in use or in flight: try later.
     case busy = 75
@@ -21,7 +22,7 @@ enum ExitStatus: Int32 {
 
     /// The help text's table, the same for every command.
     static let table = """
-        Exit status: 0 good; 1 checked, and something is wrong; 64 usage; 66 no such cache or target; 74 cannot read; \
+        Exit status: 0 good; 1 checked, and something is wrong; 64 usage; 66 no such cache or target; 73 cannot write; 74 cannot read; \
         75 being fetched, try later; 77 permission.
         """
 }

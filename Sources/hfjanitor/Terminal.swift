@@ -1,5 +1,7 @@
 internal import Glibc
 internal import HubCache
+internal import LinuxIO
+internal import Synchronization
 
 /// What the program writes to: results on standard output, everything else on standard error.
 enum Terminal {
@@ -38,6 +40,14 @@ enum Terminal {
     /// Prints a diagnostic.
     static func complain(_ text: String) { write("hfjanitor: " + text + "\n", to: STDERR_FILENO) }
 
+    /// Why not all of the results could be written; nil when they were.
+    static var outputFailure: String? {
+        let number = outputErrno.load(ordering: .relaxed)
+        return number == 0 ? nil : describeErrno(number)
+    }
+
+    private static let outputErrno = Atomic<Int32>(0)
+
     /// Writes all of a text, or as much as the reader takes.
     static func write(_ text: String, to descriptor: Int32) {
         var bytes = Array(text.utf8)[...]
@@ -45,6 +55,8 @@ enum Terminal {
             let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 {
                 if errno == EINTR { continue }
+                // Without standard error there is nobody to tell.
+                if descriptor == STDOUT_FILENO { outputErrno.store(errno, ordering: .relaxed) }
                 return
             }
             bytes = bytes.dropFirst(count)

@@ -16,6 +16,7 @@ struct VerificationRun {
         resolver = TargetResolver(opened)
         memory = Memory.open(environment: Terminal.environment, programVersion: Version.text)
         Interruption.install()
+        raiseDescriptorLimit()
     }
 
     /// Verifies what is named, or everything.

@@ -100,6 +100,10 @@ func reportingFailures(_ body: () throws -> ExitStatus) throws {
         Terminal.complain(failure.message)
         throw failure.status.asError
     }
+    if let reason = Terminal.outputFailure {
+        Terminal.complain("cannot write the results: \(reason)")
+        throw ExitStatus.cannotWrite.asError
+    }
     if status != .good { throw status.asError }
 }
 

@@ -171,6 +171,8 @@ import Testing
             let run = try cache.run(["verify", "--json"], user: 65534)
             #expect(run.status == 77)
             #expect(try run.codes.contains("unreadable"))
+            let summary = try #require(try run.json["summary"] as? [String: Any])
+            #expect(summary["unknown"] as? Int == 1 && summary["complete"] as? Int == 1)
             #expect(try run.repoIDs == ["model/org/fine", "model/org/model"])
             #expect(try cache.run(["ready", "org/model"], user: 65534).status == 77)
             #expect(try cache.run(["ready", "org/fine"], user: 65534).status == 0)
@@ -219,6 +221,37 @@ import Testing
             }
             #expect(try run.repoIDs == ["model/org/fine", "model/org/model"])
             #expect(try cache.run(["ls", "--json"], user: 65534).status == 0)
+        }
+    }
+
+    /// Where neither locks nor open files can be told, the time of the last write decides.
+    @Test(
+        .enabled(if: isRoot),
+        arguments: [
+            (-60, "in-flight"), (-3600, "stale-partial"), (3600, "stale-partial"), (9_000_000_000, "stale-partial"),
+        ])
+    func partialOfAnotherUser(age: Int, code: String) throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            try cache.repo().partial(ReferenceDigest.sha256([1]), suffix: ".incomplete")
+            let place = cache.repo().place("blobs").appending(ReferenceDigest.sha256([1]) + ".incomplete")
+            let time = Int(Date().timeIntervalSince1970) + age
+            try cache.outer.setTimes(place, accessed: time, modified: time)
+            let codes = try cache.run(["verify", "--json"], user: 65534).codes
+            #expect(codes == [code, "unverifiable"])
+        }
+    }
+
+    @Test func lowLimitOfOpenFiles() throws {
+        try withTestCache { cache in
+            for number in 0..<20 {
+                let path = BytePath(Array(repeating: "d", count: 30).joined(separator: "/") + "/model.safetensors")
+                try cache.repo("org/m\(number)").file(path, safetensors([("a", [1])]), at: commit(1))
+            }
+            let run = try Program.run(
+                ["verify", "--jobs", "16", "--cache", cache.path.text],
+                wrapper: ["/bin/sh", "-c", "ulimit -S -n 24 && exec \"$@\"", "sh"])
+            #expect(run.status == 0, "\(run)")
         }
     }
 

@@ -67,13 +67,24 @@ package enum Program {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: command[0])
         process.arguments = Array(command.dropFirst())
-        process.environment = ["HOME": "/nonexistent", "PATH": "/usr/bin:/bin"].merging(environment) { _, new in new }
+        // A home of its own, so that no run remembers what another one found.
+        let home = FileManager.default.temporaryDirectory.appendingPathComponent("hfj-home-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: home, withIntermediateDirectories: true)
+        if let user { try FileManager.default.setAttributes([.ownerAccountID: user], ofItemAtPath: home.path) }
+        process.terminationHandler = { _ in try? FileManager.default.removeItem(at: home) }
+        process.environment = ["HOME": home.path, "PATH": "/usr/bin:/bin"].merging(environment) { _, new in new }
         process.currentDirectoryURL = URL(fileURLWithPath: folder)
         let output = Pipe()
         let errors = Pipe()
         process.standardOutput = output
         process.standardError = errors
         process.standardInput = FileHandle.nullDevice
+        // Threads of the test runner block signals, and a program inherits that.
+        var none = sigset_t()
+        var usual = sigset_t()
+        unsafe sigemptyset(&none)
+        unsafe pthread_sigmask(SIG_SETMASK, &none, &usual)
+        defer { unsafe pthread_sigmask(SIG_SETMASK, &usual, nil) }
         try process.run()
         return StartedProgram(process: process, output: output, errors: errors)
     }

@@ -69,7 +69,7 @@ package enum ReferenceDigest {
         var padded = content + [0x80]
         while padded.count % 64 != 56 { padded.append(0) }
         for shift in stride(from: 56, through: 0, by: -8) {
-            padded.append(UInt8(truncatingIfNeeded: UInt64(content.count) * 8 >> UInt64(shift)))
+            padded.append(UInt8(truncatingIfNeeded: (UInt64(content.count) * 8) >> UInt64(shift)))
         }
         return stride(from: 0, to: padded.count, by: 64).map { start in
             stride(from: start, to: start + 64, by: 4).map { i in

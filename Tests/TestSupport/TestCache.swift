@@ -12,8 +12,8 @@ package final class TestCache: Sendable {
     /// The cache root.
     package let path: BytePath
 
-    package init() throws {
-        outer = try TestFolder()
+    package init(in place: String = "/tmp") throws {
+        outer = try TestFolder(in: place)
         path = outer.path.appending("hub")
         try outer.makeFolder("hub")
         try outer.write("hub/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")
@@ -50,8 +50,8 @@ package final class TestCache: Sendable {
 }
 
 /// Gives a test a cache of its own and takes it away afterwards.
-package func withTestCache<Result>(_ body: (TestCache) throws -> Result) throws -> Result {
-    let cache = try TestCache()
+package func withTestCache<Result>(in place: String = "/tmp", _ body: (TestCache) throws -> Result) throws -> Result {
+    let cache = try TestCache(in: place)
     defer { cache.outer.remove() }
     return try body(cache)
 }
@@ -224,6 +224,30 @@ package final class HeldLock: Sendable {
 
     package func release() { close(descriptor) }
 }
+
+/// A lease that somebody has on a file, as file servers take them; given back when the kernel asks for it.
+package final class HeldLease: Sendable {
+    private let descriptor: Int32
+
+    package init(_ folder: TestFolder, _ name: BytePath) throws {
+        ignoreLeaseBreakSignal()
+        descriptor = unsafe withPath(folder.absolute(name)) { unsafe open($0, O_RDONLY | O_CLOEXEC) }
+        guard descriptor >= 0, fcntl(descriptor, setLease, F_WRLCK) == 0 else {
+            throw SetupFailure(description: "no lease on \(name): errno \(errno)")
+        }
+    }
+
+    /// Waits until somebody wants the file, then lets go.
+    package func releaseWhenAsked() {
+        while fcntl(descriptor, getLease) == F_WRLCK { sched_yield() }
+        _ = fcntl(descriptor, setLease, F_UNLCK)
+        close(descriptor)
+    }
+}
+
+// F_SETLEASE and F_GETLEASE of fcntl(2).
+private let setLease: Int32 = 1024
+private let getLease: Int32 = 1025
 
 /// A file that somebody has open for writing.
 package final class HeldFile: Sendable {

@@ -12,8 +12,9 @@ package final class TestFolder: Sendable {
     /// Where it is, without links.
     package let path: BytePath
 
-    package init() throws {
-        var template = Array("/tmp/hfjanitor-test-XXXXXX".utf8CString)
+    /// - Parameter place: a folder that exists.
+    package init(in place: String = "/tmp") throws {
+        var template = Array("\(place)/hfjanitor-test-XXXXXX".utf8CString)
         let made = unsafe template.withUnsafeMutableBufferPointer { buffer -> BytePath? in
             guard let base = buffer.baseAddress, unsafe mkdtemp(base) != nil else { return nil }
             return unsafe BytePath(String(cString: base))

@@ -42,12 +42,12 @@ package struct TreeFingerprint: Equatable {
         return BytePath(bytes: buffer.prefix(max(0, count)))
     }
 
-    /// FNV-1a of the first megabyte; what comes later cannot change without the times changing.
+    /// FNV-1a of the first kilobytes; what comes later cannot change without the times changing.
     private func checksum(_ path: BytePath) -> UInt64 {
         let descriptor = unsafe withPath(path) { unsafe open($0, O_RDONLY | 0o1000000) }
         guard descriptor >= 0 else { return 0 }
         defer { close(descriptor) }
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        var buffer = [UInt8](repeating: 0, count: 1 << 12)
         let count = unsafe buffer.withUnsafeMutableBytes { unsafe pread(descriptor, $0.baseAddress, $0.count, 0) }
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in buffer.prefix(max(0, count)) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }

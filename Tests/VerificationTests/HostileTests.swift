@@ -509,6 +509,17 @@ import Testing
         }
     }
 
+    @Test func fileThatAServerHasALeaseOn() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            let entries = try repo.model()
+            let lease = try HeldLease(cache.outer, repo.place("blobs").appending(entries[1].etag))
+            let holder = BackgroundThread(name: "test-lease") { lease.releaseWhenAsked() }
+            #expect(try verify(cache).revision.state == .complete)
+            holder.join()
+        }
+    }
+
     @Test func concurrentChangesNeverHarmWhatWasThere() throws {
         try withTestCache { cache in
             let repo = cache.repo()
