@@ -96,14 +96,14 @@ def quantity(value: float, unit: str) -> str:
 
 def table(results: list[Result]) -> str:
     """One table for all; budgets and notes stand below the rows they belong to."""
-    header = ("BENCHMARK", "PROGRAM", "WALL", "CPU", "PEAK RSS", "RATE")
+    header = ("PROGRAM", "WALL", "CPU", "PEAK RSS", "RATE")
     rows: list[tuple[str, ...] | str] = [header]
     for result in results:
         rows.append(f"{result.name}: {result.about}" if result.about else result.name)
         for series in result.series:
             rate = "" if series.rate is None else f"{series.rate / 1e9:.2f} GB/s"
             cost = (quantity(series.wall, "seconds"), quantity(series.cpu, "seconds"))
-            rows.append(("", series.label, *cost, quantity(series.peak_rss, "bytes"), rate))
+            rows.append((series.label, *cost, quantity(series.peak_rss, "bytes"), rate))
         rows += [f"    budget  {budget}" for budget in result.budgets]
         rows += [f"    note    {note}" for note in result.notes]
         if result.skipped:
@@ -111,19 +111,19 @@ def table(results: list[Result]) -> str:
         if result.failed:
             rows.append(f"    FAILED  {result.failed}")
     cells = [row for row in rows if not isinstance(row, str)]
-    widths = [max(len(row[column]) for row in cells) for column in range(1, len(header))]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = []
     for row in rows:
         if isinstance(row, str):
             lines.append(row)
             continue
-        aligned = [row[1].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[2:], widths[1:]))]
-        lines.append(("  ".join(["   " if row[0] == "" else "   ", *aligned])).rstrip())
+        aligned = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]
+        lines.append("     " + "  ".join(aligned).rstrip())
     return "\n".join(lines)
 
 
 def filesystem_of(path: Path) -> str:
-    """Type and mount point of the file system a path is on."""
+    """The type of the file system a path is on."""
     place, found = os.path.realpath(path), ("?", "")
     with open("/proc/self/mountinfo") as file:
         for line in file:
@@ -156,7 +156,7 @@ def machine_line(facts: dict[str, object]) -> str:
     sha = "with" if facts["sha_instructions"] else "without"
     return (
         f"{facts['cpu']}, {facts['cores']} cores, {sha} SHA instructions, {int(facts['memory_bytes']) / 1e9:.0f} GB; "
-        f"Linux {facts['kernel']}, {facts['filesystem']}; load {facts['load_average']:.1f} at the start"
+        f"Linux {facts['kernel']}, {facts['filesystem']}; load {facts['load_average']:.1f} at the start, {facts['load_average_at_the_end']:.1f} at the end"
     )
 
 

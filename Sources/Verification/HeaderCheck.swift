@@ -7,6 +7,10 @@ struct HeaderCheck: Sendable {
     /// The secret that tensor names are hashed with, the same for all files of one run.
     let hashSeed: UInt64
 
+    /// Files of up to this size are read through the page cache: they take little of it, and a read around it goes to the
+    /// disk every time.
+    private static let smallFileBytes: UInt64 = 64 << 10
+
     /// Looks at one opened file.
     ///
     /// - Parameters:
@@ -15,9 +19,13 @@ struct HeaderCheck: Sendable {
     func check(
         _ file: borrowing OwnedDescriptor, size: UInt64, expectation: HeaderExpectation
     ) -> HeaderEvidence {
+        let isLarge = size > Self.smallFileBytes
         let head: [UInt8]
         do throws(SystemCallFailure) {
-            head = try file.readUncached(at: 0, count: FormatLimits.sniffBytes)
+            head =
+                isLarge
+                ? try file.readUncached(at: 0, count: FormatLimits.sniffBytes)
+                : try file.read(at: 0, count: FormatLimits.sniffBytes)
         } catch {
             return .failed(error)
         }
@@ -36,20 +44,20 @@ struct HeaderCheck: Sendable {
         case .neitherPageNorPointer, .notAPointer: return .sound(tensors: nil, split: nil)
         case .safetensors:
             return evidence(
-                read(file, with: SafetensorsParser(fileSize: size, hashSeed: hashSeed), keepsOutOfCache: true)
+                read(file, with: SafetensorsParser(fileSize: size, hashSeed: hashSeed), keepsOutOfCache: isLarge)
             ) { summary in
                 if let fault = summary.unverifiable { return .unverifiable(detail: Self.sentence(fault)) }
                 return .sound(tensors: summary, split: nil)
             }
         case .gguf:
-            return evidence(read(file, with: GGUFParser(fileSize: size), keepsOutOfCache: true)) { summary in
+            return evidence(read(file, with: GGUFParser(fileSize: size), keepsOutOfCache: isLarge)) { summary in
                 if let fault = summary.unverifiable { return .unverifiable(detail: Self.sentence(fault)) }
                 return .sound(tensors: nil, split: summary)
             }
         case .torch:
             // Names mean nothing here: only what is a zip archive can be judged.
             guard sniff == .zip else { return .sound(tensors: nil, split: nil) }
-            return evidence(read(file, with: TorchZipParser(fileSize: size), keepsOutOfCache: true)) { _ in
+            return evidence(read(file, with: TorchZipParser(fileSize: size), keepsOutOfCache: isLarge)) { _ in
                 .sound(tensors: nil, split: nil)
             }
         }
