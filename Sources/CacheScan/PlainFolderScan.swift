@@ -70,7 +70,12 @@ public struct PlainFolderScan: Sendable {
                 let stat = try root.stat(of: only.entry)
                 repo.tally.add(stat)
                 let link: LinkEnd? = only.name == only.entry ? nil : .elsewhere(path: only.entry, stat: stat)
-                files.append(SnapshotFile(path: only.name, stat: stat, link: link))
+                // Reached through a snapshot's link, its name in `blobs` is its digest; a payload of the shared store is
+                // named by another hash.
+                let isBlob =
+                    link != nil && root.path.lastComponent == "blobs" && ContentDigest(hex: only.entry.text) != nil
+                files.append(
+                    SnapshotFile(path: only.name, stat: stat, link: link, recordedEtag: isBlob ? only.entry : nil))
             } catch {
                 repo.strays.append(Stray(path: only.entry, code: error.findingCode, detail: error.reason))
             }
@@ -107,7 +112,14 @@ public struct PlainFolderScan: Sendable {
                     }
                 case .symlink:
                     let link = linkEnd(entry.name, in: directory, at: location)
-                    if case .elsewhere(_, let stat) = link, stat.kind == .directory { continue }
+                    if case .elsewhere(let target, let stat) = link, stat.kind == .directory {
+                        // What it leads to is in this folder and is looked at there.
+                        repo.strays.append(
+                            Stray(
+                                path: here, code: .foreignEntry,
+                                detail: "a link to the folder '\(target.display)', looked at there only"))
+                        continue
+                    }
                     files.append(SnapshotFile(path: here, stat: entry.stat, link: link))
                 default: files.append(SnapshotFile(path: here, stat: entry.stat, link: nil))
                 }

@@ -26,7 +26,7 @@ struct RepoScan {
     static func scan(root: CacheRoot, entry: DirectoryEntry, id: RepoID, hasStore: Bool) -> RepoInventory {
         var scan = RepoScan(
             root: root, repo: RepoInventory(folder: entry.name, id: id, stat: entry.stat), hasStore: hasStore)
-        scan.repo.tally.add(entry.stat)
+        scan.count(entry.stat)
         scan.scanRepoFolder(entry)
         scan.repo.refs.sort { $0.name < $1.name }
         scan.repo.partials.sort { $0.name < $1.name }
@@ -42,7 +42,7 @@ struct RepoScan {
         do throws(SystemCallFailure) {
             if entry.stat.kind == .symlink {
                 guard let opened = try openLinkedFolder(entry.name, in: root.descriptor, at: folder) else { return }
-                repo.tally.add(try opened.stat())
+                count(try opened.stat())
                 scanRepoEntries(of: opened)
             } else {
                 let opened = try root.descriptor.open(entry.name, options: [.directory, .keepAccessTime])
@@ -88,7 +88,7 @@ struct RepoScan {
     private mutating func scanRepoEntries(of directory: borrowing OwnedDescriptor) {
         guard let entries = list(directory, at: folder) else { return }
         for entry in entries {
-            repo.tally.add(entry.stat)
+            count(entry.stat)
             let location = folder.appending(entry.name)
             switch (entry.name.text, entry.stat.kind) {
             case ("blobs", .directory): enter(entry, of: directory, at: location) { $0.scanBlobs($1, at: location) }
@@ -115,7 +115,7 @@ struct RepoScan {
         if entry.stat.kind == .directory {
             let inside = tallyTree(entry.name, in: directory, depth: 0)
             tally.add(inside)
-            repo.tally.add(inside)
+            count(inside)
         }
         let expected = ["blobs", "snapshots", "refs", "trees", ".no_exist", ".hfjanitor"].contains(entry.name.text)
         if expected {
@@ -134,7 +134,7 @@ struct RepoScan {
         defer { linked = outer }
         do throws(SystemCallFailure) {
             guard let opened = try openLinkedFolder(entry.name, in: directory, at: location) else { return }
-            repo.tally.add(try opened.stat())
+            count(try opened.stat())
             scanBlobs(opened, at: location)
         } catch {
             note(error, at: location)
@@ -145,9 +145,9 @@ struct RepoScan {
         guard let entries = list(directory, at: location) else { return }
         repo.blobs.reserveCapacity(entries.count)
         for entry in entries {
-            repo.tally.add(entry.stat)
+            count(entry.stat)
             let here = location.appending(entry.name)
-            if entry.stat.kind == .directory { repo.tally.add(tallyTree(entry.name, in: directory, depth: 0)) }
+            if entry.stat.kind == .directory { count(tallyTree(entry.name, in: directory, depth: 0)) }
             switch BlobEntryName(entry.name) {
             case .blob:
                 var blob = Blob(stat: entry.stat, link: nil)
@@ -176,7 +176,7 @@ struct RepoScan {
     private mutating func scanSnapshots(_ directory: borrowing OwnedDescriptor, at location: BytePath) {
         guard let entries = list(directory, at: location) else { return }
         for entry in entries {
-            repo.tally.add(entry.stat)
+            count(entry.stat)
             let here = location.appending(entry.name)
             if entry.stat.kind == .directory, let commit = CommitHash(entry.name) {
                 var files: [SnapshotFile] = []
@@ -190,7 +190,7 @@ struct RepoScan {
             var tally = AllocationTally()
             if entry.stat.kind == .directory {
                 tally = tallyTree(entry.name, in: directory, depth: 0)
-                repo.tally.add(tally)
+                count(tally)
             }
             tally.add(entry.stat)
             if case .desktopHelper = RootEntryName(entry.name) { continue }
@@ -205,7 +205,7 @@ struct RepoScan {
         guard let entries = list(directory, at: location) else { return }
         files.reserveCapacity(files.count + entries.count)
         for entry in entries {
-            repo.tally.add(entry.stat)
+            count(entry.stat)
             let filePath = path.appending(entry.name)
             switch entry.stat.kind {
             case .directory:
@@ -269,7 +269,7 @@ struct RepoScan {
     ) {
         guard let entries = list(directory, at: location) else { return }
         for entry in entries {
-            repo.tally.add(entry.stat)
+            count(entry.stat)
             let here = location.appending(entry.name)
             let refName = name.appending(entry.name)
             switch entry.stat.kind {
@@ -309,10 +309,10 @@ struct RepoScan {
     private mutating func scanManifests(_ directory: borrowing OwnedDescriptor, at location: BytePath) {
         guard let entries = list(directory, at: location) else { return }
         for entry in entries {
-            repo.tally.add(entry.stat)
+            count(entry.stat)
             let here = location.appending(entry.name)
             if entry.stat.kind == .directory {
-                repo.tally.add(tallyTree(entry.name, in: directory, depth: 0))
+                count(tallyTree(entry.name, in: directory, depth: 0))
             }
             if entry.stat.kind == .regular, entry.name.hasSuffix(".json"),
                 let commit = CommitHash(BytePath(bytes: entry.name.bytes.dropLast(5)))
@@ -328,7 +328,7 @@ struct RepoScan {
     {
         guard let entries = list(directory, at: location) else { return }
         for entry in entries {
-            repo.tally.add(entry.stat)
+            count(entry.stat)
             guard entry.stat.kind == .directory else {
                 repo.absentMarkerCount += 1
                 continue
@@ -345,8 +345,8 @@ struct RepoScan {
     private mutating func scanOperations(_ directory: borrowing OwnedDescriptor, at location: BytePath) {
         guard let entries = list(directory, at: location) else { return }
         for entry in entries {
-            repo.tally.add(entry.stat)
-            if entry.stat.kind == .directory { repo.tally.add(tallyTree(entry.name, in: directory, depth: 0)) }
+            count(entry.stat)
+            if entry.stat.kind == .directory { count(tallyTree(entry.name, in: directory, depth: 0)) }
             if entry.stat.kind == .regular, entry.name.hasSuffix(".intent") {
                 repo.operations.append(BytePath(bytes: entry.name.bytes.dropLast(7)))
             }
@@ -354,6 +354,15 @@ struct RepoScan {
     }
 
     // MARK: helpers
+
+    /// Counts an entry, where it really is.
+    private mutating func count(_ stat: FileStat) {
+        if linked == nil { repo.tally.add(stat) } else { repo.linkedTally.add(stat) }
+    }
+
+    private mutating func count(_ tally: AllocationTally) {
+        if linked == nil { repo.tally.add(tally) } else { repo.linkedTally.add(tally) }
+    }
 
     private mutating func enter(
         _ entry: DirectoryEntry, of directory: borrowing OwnedDescriptor, at location: BytePath,

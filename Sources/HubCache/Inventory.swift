@@ -219,6 +219,8 @@ public struct RepoInventory: Sendable {
     public var unseen: [BytePath: Unseen] = [:]
     /// Bytes on the disk of everything below the folder, and the folder.
     public var tally = AllocationTally()
+    /// Bytes on the disk of what is in linked folders: the repo's, but not below the cache's root.
+    public var linkedTally = AllocationTally()
 
     /// Makes an empty inventory of a folder.
     public init(folder: BytePath, id: RepoID?, stat: FileStat) {

@@ -93,6 +93,26 @@ struct RepoEvidence: Sendable {
     var rememberedPartials: Set<BytePath> = []
 }
 
+extension RepoEvidence {
+    /// Whether a file was replaced or removed between the scan and the look at it: then the scan is out of date.
+    var wasOvertaken: Bool {
+        headers.values.contains { if case .failed(let failure) = $0 { failure.isOvertaken } else { false } }
+            || indexes.values.contains { if case .failed(let failure) = $0 { failure.isOvertaken } else { false } }
+            || digests.values.contains {
+                switch $0 {
+                case .changed: true
+                case .failed(let failure, _): failure.isOvertaken
+                case .digest, .inconsistent: false
+                }
+            }
+    }
+}
+
+extension SystemCallFailure {
+    /// Whether the file that was listed is not there, or not the same, any more.
+    var isOvertaken: Bool { isAbsent || isLink || errno == SystemCallFailure.staleNumber }
+}
+
 extension RepoInventory {
     /// What a look at a snapshot's file may expect, by its name, its size and what it is said to be. Nil: not looked at.
     static func headerExpectation(path: BytePath, size: UInt64, isLFS: Bool) -> HeaderExpectation? {

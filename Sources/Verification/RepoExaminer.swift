@@ -23,6 +23,16 @@ struct ExaminedRepo: Sendable {
         ).report(displayID: displayID)
     }
 
+    /// Takes from the digests of all repos those of its own files.
+    mutating func takeOwn(_ digests: [DigestKey: DigestEvidence]) {
+        for file in judgedViews.flatMap(\.sizes.keys) {
+            for algorithm in DigestAlgorithm.allCases {
+                let key = DigestKey(file: file, algorithm: algorithm)
+                if let found = digests[key] { evidence.digests[key] = found }
+            }
+        }
+    }
+
     /// The revisions that are judged.
     var judgedViews: [RevisionView] {
         guard let onlyCommits else { return views }

@@ -43,7 +43,7 @@ struct RepoJudge {
         }
         report.payloads = repo.usedPayloads
         let payloadBytes = report.payloads.reduce(UInt64(0)) { $0 &+ (store.payloads[$1]?.stat.allocated ?? 0) }
-        report.bytes = repo.tally.total &+ payloadBytes
+        report.bytes = repo.tally.total &+ repo.linkedTally.total &+ payloadBytes
         judgeFolder(into: &report)
         let named = report.revisions.filter { !$0.refs.isEmpty }
         report.state = (named.isEmpty ? report.revisions : named).map(\.state).min() ?? .complete

@@ -507,6 +507,7 @@ struct RevisionJudge {
                 .map(\.content))
         var findings: [Finding] = []
         var unnamed = 0
+        var unhashed = 0
         for position in view.snapshot.files.indices {
             guard case .file(let stat, let location, let blob) = contents[position] else { continue }
             let expected = view.expectedDigests(at: position)
@@ -514,7 +515,11 @@ struct RevisionJudge {
             guard !known.contains(stat.key), let wanted = expected.first else { continue }
             let found = expected.compactMap { evidence.digests[DigestKey(file: stat.key, algorithm: $0.algorithm)] }
             if expected.contains(where: { found.contains(.digest($0)) }) { continue }
-            guard let first = found.first else { continue }
+            guard let first = found.first else {
+                // Never silently: at this depth everything that has a digest is held against it.
+                if depth == .digests { unhashed += 1 }
+                continue
+            }
             var finding = Finding(
                 .digestMismatch, path: location, file: view.snapshot.files[position].path, blob: blob,
                 expected: wanted.hex,
@@ -538,6 +543,10 @@ struct RevisionJudge {
                 finding.detail = failure.reason
             }
             findings.append(finding)
+        }
+        if unhashed > 0 {
+            findings.append(
+                Finding(.unverifiable, path: folder, detail: "\(unhashed) files kept changing and were not hashed"))
         }
         if unnamed > 0, depth == .digests {
             findings.append(

@@ -131,32 +131,42 @@ public struct Verifier: Sendable {
         }
         @Sendable func examine(_ folder: CacheListing.RepoFolder) -> ExaminedRepo? {
             if cancellation.isCancelled { return nil }
-            let repo = scan.scanRepo(folder, store: listing.store)
-            let examined = examiner.examine(repo, onlyCommits: onlyCommits)
+            let examined = examiner.examine(scan.scanRepo(folder, store: listing.store), onlyCommits: onlyCommits)
             memory.remember(examined, by: examiner, startedAt: startedAt)
-            progress.finishRepo()
             return examined
         }
         guard depth == .digests else {
             return mapOnThreads(options.jobs, name: "hfj-verify", folders) { folder -> RepoReport? in
-                examine(folder).map(report)
+                defer { progress.finishRepo() }
+                var examined = examine(folder)
+                for _ in 0..<Self.laterLooks where examined?.evidence.wasOvertaken ?? false {
+                    examined = examine(folder)
+                }
+                return examined.map(report)
             }.compactMap(\.self)
         }
-        var examined = mapOnThreads(options.jobs, name: "hfj-verify", folders, examine).compactMap(\.self)
-        hash(examined.map(\.judgedViews), examiner.facts) { digests in
-            // Each repo takes only what is its own: all to all would be quadratic.
-            for index in examined.indices {
-                for file in examined[index].judgedViews.flatMap(\.sizes.keys) {
-                    for algorithm in DigestAlgorithm.allCases {
-                        let key = DigestKey(file: file, algorithm: algorithm)
-                        if let found = digests[key] { examined[index].evidence.digests[key] = found }
-                    }
-                }
+        var reports: [RepoReport] = []
+        var pending = folders
+        for look in 0...Self.laterLooks where !pending.isEmpty && !cancellation.isCancelled {
+            var examined = mapOnThreads(options.jobs, name: "hfj-verify", pending) { folder in
+                defer { progress.finishRepo() }
+                return examine(folder)
+            }.compactMap(\.self)
+            hash(examined.map(\.judgedViews), examiner.facts) { digests in
+                for index in examined.indices { examined[index].takeOwn(digests) }
             }
+            let overtaken =
+                look < Self.laterLooks ? examined.filter { $0.evidence.wasOvertaken }.map(\.repo.folder) : []
+            pending = pending.filter { overtaken.contains($0.folder) }
+            let settled = examined.filter { !overtaken.contains($0.repo.folder) }
+            reports += mapOnThreads(options.jobs, name: "hfj-verify", settled, report)
         }
-        if cancellation.isCancelled { return [] }
-        return mapOnThreads(options.jobs, name: "hfj-verify", examined, report)
+        let order = Dictionary(uniqueKeysWithValues: folders.enumerated().map { ($0.element.folder, $0.offset) })
+        return reports.sorted { (order[$0.folder] ?? 0) < (order[$1.folder] ?? 0) }
     }
+
+    /// How often a repo is looked at anew when a client changed it meanwhile.
+    private static let laterLooks = 2
 
     private func hash(
         _ views: [[RevisionView]], _ facts: KnownFacts, into merge: ([DigestKey: DigestEvidence]) -> Void

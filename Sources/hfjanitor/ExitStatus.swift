@@ -15,7 +15,7 @@ enum ExitStatus: Int32 {
     /// Busy, in use or in flight: try later.
     case busy = 75
     case permission = 77
-    /// 128 + SIGINT, as shells count.
+    /// 128 and the signal's number, as shells count: see `Interruption.exitCode`.
     case interrupted = 130
 
     var asError: ExitCode { ExitCode(rawValue) }

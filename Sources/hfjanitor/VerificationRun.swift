@@ -24,6 +24,7 @@ struct VerificationRun {
     /// - Throws: `CommandFailure` when a target is not there, a cache cannot be read, or the run was interrupted.
     mutating func reports(of targets: [String]) throws -> [CacheReport] {
         let selected = Self.withoutRepetition(try targets.map { try resolver.resolve($0) })
+        warnOfAccessTimes()
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
         defer {
             line.end()
@@ -72,6 +73,17 @@ struct VerificationRun {
             kept.append(item)
         }
         return kept
+    }
+
+    /// Only a file's owner may read it without moving its access time.
+    private func warnOfAccessTimes() {
+        let user = effectiveUser()
+        let moved = resolver.roots.filter { root in
+            root.stat.uid != user && user != 0 && !root.filesystem.isReadOnly && !root.filesystem.isNoAccessTime
+        }
+        guard let root = moved.first else { return }
+        Terminal.complain(
+            "'\(root.path.display)' belongs to uid \(root.stat.uid): reading it as uid \(user) may move access times")
     }
 
     private func verifier(_ root: CacheRoot) -> Verifier {

@@ -98,6 +98,7 @@ func reportingFailures(_ body: () throws -> ExitStatus) throws {
         status = try body()
     } catch let failure as CommandFailure {
         Terminal.complain(failure.message)
+        if failure.status == .interrupted { throw ExitCode(Interruption.exitCode) }
         throw failure.status.asError
     }
     if let reason = Terminal.outputFailure {

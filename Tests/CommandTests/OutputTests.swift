@@ -393,7 +393,7 @@ import Testing
             let errors = String(decoding: started.errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
             started.process.waitUntilExit()
             let run = ProgramRun(started.process, output: String(decoding: output, as: UTF8.self), errors: errors)
-            #expect(run.status == 130, "\(run.status) \(errors)")
+            #expect(run.status == 128 + signal, "\(run.status) \(errors)")
             #expect(run.signal == nil)
             #expect(run.output == "", "half a report is none")
             #expect(errors.contains("interrupted"))
