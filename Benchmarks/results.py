@@ -154,9 +154,10 @@ def machine(folder: Path) -> dict[str, object]:
 
 def machine_line(facts: dict[str, object]) -> str:
     sha = "with" if facts["sha_instructions"] else "without"
+    loads = f"{facts['load_average']:.1f} at the start, {facts['load_average_at_the_end']:.1f} at the end"
     return (
         f"{facts['cpu']}, {facts['cores']} cores, {sha} SHA instructions, {int(facts['memory_bytes']) / 1e9:.0f} GB; "
-        f"Linux {facts['kernel']}, {facts['filesystem']}; load {facts['load_average']:.1f} at the start, {facts['load_average_at_the_end']:.1f} at the end"
+        f"Linux {facts['kernel']}, {facts['filesystem']}; load {loads}"
     )
 
 
