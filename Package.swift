@@ -66,6 +66,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["HubCache", "LinuxIO"], path: "Tests/TestSupport", swiftSettings: strict
         ),
+        .testTarget(name: "HouseRulesTests", swiftSettings: strict),
         .testTarget(name: "HubCacheTests", dependencies: ["HubCache", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "WeightFormatsTests", dependencies: ["WeightFormats"], swiftSettings: strict),
         .testTarget(name: "LinuxIOTests", dependencies: ["LinuxIO", "TestSupport"], swiftSettings: strict),

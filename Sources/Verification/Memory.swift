@@ -32,8 +32,8 @@ public struct Memory: Sendable {
     /// What is known about the files of a cache.
     ///
     /// - Parameter isFresh: leaves remembered digests aside.
-    func facts(of root: CacheRoot, depth: VerificationDepth, isFresh: Bool) -> KnownFacts {
-        KnownFacts(ledger: ledger, cache: root.path, loadsAllDigests: depth == .digests, ignoresDigests: isFresh)
+    func facts(of root: CacheRoot, isFresh: Bool) -> KnownFacts {
+        KnownFacts(ledger: ledger, cache: root.path, ignoresDigests: isFresh)
     }
 
     /// Remembers what was seen of a repo: headers that no reader would accept, partial downloads.
@@ -85,23 +85,25 @@ final class KnownFacts: Sendable {
 
     private let ledger: Ledger
     private let cache: BytePath
-    private let loadsAllDigests: Bool
     private let ignoresDigests: Bool
     private let digests = Mutex<[UInt64: RememberedDigests]>([:])
     private let mismatched = Mutex<[UInt64: RememberedDigests]>([:])
     private let badHeaders = Mutex<[UInt64: RememberedHeaderVerdicts]>([:])
 
-    init(ledger: Ledger, cache: BytePath, loadsAllDigests: Bool, ignoresDigests: Bool) {
+    init(ledger: Ledger, cache: BytePath, ignoresDigests: Bool) {
         self.ledger = ledger
         self.cache = cache
-        self.loadsAllDigests = loadsAllDigests
         self.ignoresDigests = ignoresDigests
     }
 
     /// The remembered digest of exactly this version of a file, right or wrong.
-    func digest(of version: FileVersion, _ algorithm: DigestAlgorithm) -> ContentDigest? {
+    ///
+    /// - Parameter isOneOfMany: whether so many are asked for that it pays to load all of the filesystem's.
+    func digest(
+        of version: FileVersion, _ algorithm: DigestAlgorithm, isOneOfMany: Bool = false
+    ) -> ContentDigest? {
         if ignoresDigests { return nil }
-        guard loadsAllDigests else { return ledger.digest(of: version, algorithm: algorithm)?.digest }
+        guard isOneOfMany else { return ledger.digest(of: version, algorithm: algorithm)?.digest }
         return digests.withLock { loaded in
             if loaded[version.filesystem] == nil {
                 loaded[version.filesystem] = ledger.digests(onFilesystem: version.filesystem)

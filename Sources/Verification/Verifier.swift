@@ -107,7 +107,7 @@ public struct Verifier: Sendable {
     private func examiner(store: StoreInventory) -> RepoExaminer {
         RepoExaminer(
             root: scan.root, store: store, depth: options.depth,
-            facts: memory.facts(of: scan.root, depth: options.depth, isFresh: options.ignoresMemory),
+            facts: memory.facts(of: scan.root, isFresh: options.ignoresMemory),
             liveness: LivenessProbe(root: scan.root, now: currentTime()),
             headerCheck: HeaderCheck(hashSeed: options.hashSeed), cancellation: cancellation)
     }

@@ -495,7 +495,7 @@ import Testing
             defer { watch.close() }
             let examiner = RepoExaminer(
                 root: root, store: listing.store, depth: .headers,
-                facts: Memory.none.facts(of: root, depth: .headers, isFresh: false),
+                facts: Memory.none.facts(of: root, isFresh: false),
                 liveness: LivenessProbe(root: root, now: currentTime()), headerCheck: HeaderCheck(hashSeed: 1),
                 cancellation: Cancellation())
             let examined = examiner.examine(inventory, onlyCommits: nil)
