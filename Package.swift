@@ -32,6 +32,7 @@ let package = Package(
             name: "CLinux", cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]),
         .target(
             name: "CCrypto",
+            cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("crypto")]),
 
         // Pure: no I/O, no clock.
@@ -40,7 +41,7 @@ let package = Package(
 
         // System: the operating system and the libraries.
         .target(name: "LinuxIO", dependencies: ["CLinux", "HubCache"], swiftSettings: strict),
-        .target(name: "Digests", dependencies: ["CCrypto", "LinuxIO"], swiftSettings: strict),
+        .target(name: "Digests", dependencies: ["CCrypto", "CLinux", "HubCache", "LinuxIO"], swiftSettings: strict),
         .target(
             name: "Ledger",
             dependencies: ["HubCache", .product(name: "GRDB", package: "GRDB.swift")],

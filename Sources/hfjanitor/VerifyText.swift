@@ -48,7 +48,7 @@ struct VerifyText {
                     finding.severity,
                     [
                         (finding.code.rawValue, style), (repo, nil), (revision, nil),
-                        ((finding.file ?? finding.path).display, nil), (reason(finding), .dim),
+                        (place(of: finding), nil), (reason(finding), .dim),
                     ]
                 ))
         }
@@ -58,7 +58,10 @@ struct VerifyText {
             for finding in repo.findings { add(finding, repo: name, revision: "") }
             for revision in repo.revisions {
                 let ref = revision.refs.first.map { "\($0.display) " } ?? ""
+                let absentShards = Set(revision.findings.filter { $0.code == .missingShard }.map(\.file))
                 for finding in revision.findings {
+                    // One absent file is one row, though its index and its interrupted download both tell of it.
+                    if finding.code == .missingFile && absentShards.contains(finding.file) { continue }
                     add(finding, repo: name, revision: ref + (revision.commit?.short ?? ""))
                 }
             }
@@ -68,6 +71,16 @@ struct VerifyText {
                 ? left.offset < right.offset : left.element.severity > right.element.severity
         }
         return sorted.map(\.element.cells)
+    }
+
+    /// The file in the repo, or the place in the cache with the long hashes in it cut short: `--json` has them whole.
+    private func place(of finding: Finding) -> String {
+        if let file = finding.file { return file.display }
+        return finding.path.components.map { component in
+            let digits = component.bytes.prefix { isLowerHexadecimal($0) }
+            guard digits.count >= 40 else { return component.display }
+            return displayText(of: digits.prefix(12)) + "…" + displayText(of: component.bytes.dropFirst(digits.count))
+        }.joined(separator: "/")
     }
 
     private func reason(_ finding: Finding) -> String {
