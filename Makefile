@@ -43,7 +43,8 @@ fuzz: ## Fuzz the parsers for FUZZ_SECONDS
 
 sanitize: test-system-packages environments ## The tests under the address and the thread sanitizer
 	HFJANITOR_TESTS_REQUIRE_ALL=1 $(SWIFT) test --sanitize address --scratch-path .build/address
-	HFJANITOR_TESTS_REQUIRE_ALL=1 $(SWIFT) test --sanitize thread --scratch-path .build/thread
+	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/thread-sanitizer.supp HFJANITOR_TESTS_REQUIRE_ALL=1 \
+		$(SWIFT) test --sanitize thread --scratch-path .build/thread
 
 bench: ## Benchmarks
 	@if [ -x Benchmarks/run ]; then Benchmarks/run; else echo "bench: nothing to run yet"; fi
