@@ -42,7 +42,8 @@ fuzz: ## Fuzz the parsers for FUZZ_SECONDS
 	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(FUZZ_SECONDS); else echo "fuzz: nothing to run yet"; fi
 
 sanitize: test-system-packages environments ## The tests under the address and the thread sanitizer
-	HFJANITOR_TESTS_REQUIRE_ALL=1 $(SWIFT) test --sanitize address --scratch-path .build/address
+	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/leak-sanitizer.supp HFJANITOR_TESTS_REQUIRE_ALL=1 \
+		$(SWIFT) test --sanitize address --scratch-path .build/address
 	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/thread-sanitizer.supp HFJANITOR_TESTS_REQUIRE_ALL=1 \
 		$(SWIFT) test --sanitize thread --scratch-path .build/thread
 
