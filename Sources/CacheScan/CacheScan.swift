@@ -89,7 +89,8 @@ public struct CacheScan: Sendable {
             let locks = try root.open(".locks", options: [.directory, .keepAccessTime])
             scanLockFolder(locks, at: ".locks", depth: 0, into: &result)
         } catch {
-            if !error.isAbsent {
+            // A link or a file in its place is a stray of the root already.
+            if !error.isAbsent && !error.isLink {
                 result.strays.append(Stray(path: ".locks", code: error.findingCode, detail: error.reason))
             }
         }

@@ -85,13 +85,19 @@ public struct LivenessProbe: Sendable {
         }
     }
 
-    /// The blobs of a repo whose lock somebody holds.
-    public func heldLocks(of repo: RepoInventory) -> Set<BytePath> {
+    /// The blobs of a repo whose lock somebody holds, and whether there may be more that could not be looked at.
+    public func heldLocks(of repo: RepoInventory) -> (held: Set<BytePath>, hasUnseen: Bool) {
         var held: Set<BytePath> = []
+        var hasUnseen = false
         for folder in lockFolders(of: repo.folder) {
-            guard let directory = try? root.open(folder, options: [.directory, .keepAccessTime]),
-                let listing = try? directory.listDirectory()
-            else { continue }
+            let listing: DirectoryListing
+            do throws(SystemCallFailure) {
+                listing = try root.open(folder, options: [.directory, .keepAccessTime]).listDirectory()
+            } catch {
+                hasUnseen = hasUnseen || !error.isAbsent
+                continue
+            }
+            hasUnseen = hasUnseen || !listing.failures.isEmpty
             for entry in listing.entries where entry.stat.kind == .regular && entry.name.hasSuffix(".lock") {
                 let etag = BytePath(bytes: entry.name.bytes.dropLast(5))
                 if probeLock(at: folder.appending(entry.name), linked: repo.linkedFolders) == .taken {
@@ -100,7 +106,7 @@ public struct LivenessProbe: Sendable {
             }
         }
         for etag in repo.blobLocks where !held.contains(etag) && isLocked(etag: etag, in: repo) { held.insert(etag) }
-        return held
+        return (held, hasUnseen)
     }
 
     /// Whether the lock of one blob is held.

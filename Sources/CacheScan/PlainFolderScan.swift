@@ -86,9 +86,10 @@ public struct PlainFolderScan: Sendable {
             do throws(SystemCallFailure) {
                 listing = try directory.listDirectory()
             } catch {
-                repo.strays.append(Stray(path: location, code: error.findingCode, detail: error.reason))
+                note(error, at: location)
                 return
             }
+            for failure in listing.failures { note(failure, at: location.appending(failure.subject)) }
             for entry in listing.entries {
                 repo.tally.add(entry.stat)
                 let here = location.appending(entry.name)
@@ -100,7 +101,8 @@ public struct PlainFolderScan: Sendable {
                     }
                     guard depth < RepoScan.depthLimit else {
                         repo.strays.append(
-                            Stray(path: here, code: .foreignEntry, detail: "nested too deep: not entered"))
+                            Stray(path: here, code: .readError, detail: "nested too deep: not entered"))
+                        repo.unseen[here] = .tooDeep
                         continue
                     }
                     do throws(SystemCallFailure) {
@@ -108,7 +110,7 @@ public struct PlainFolderScan: Sendable {
                         root.noteFilesystem(of: child, device: entry.stat.key.device)
                         enter(child, at: here, depth: depth + 1)
                     } catch {
-                        repo.strays.append(Stray(path: here, code: error.findingCode, detail: error.reason))
+                        note(error, at: here)
                     }
                 case .symlink:
                     let link = linkEnd(entry.name, in: directory, at: location)
@@ -135,6 +137,13 @@ public struct PlainFolderScan: Sendable {
             } catch {
                 return error.isAbsent ? .nothing(target: name) : .unreadable(errno: error.errno)
             }
+        }
+
+        private mutating func note(_ failure: SystemCallFailure, at location: BytePath) {
+            // What vanished since it was listed is simply not there any more.
+            if failure.isAbsent { return }
+            repo.strays.append(Stray(path: location, code: failure.findingCode, detail: failure.reason))
+            repo.unseen[location] = .failed(errno: failure.errno)
         }
 
         /// Reads what `snapshot_download(local_dir=…)` recorded: manifests, etags, partial downloads.

@@ -25,7 +25,8 @@ struct RepoScan {
     /// - Parameter entry: the folder, or the link to one, as the root lists it.
     static func scan(root: CacheRoot, entry: DirectoryEntry, id: RepoID, hasStore: Bool) -> RepoInventory {
         var scan = RepoScan(
-            root: root, repo: RepoInventory(folder: entry.name, id: id, stat: entry.stat), hasStore: hasStore)
+            root: root, repo: RepoInventory(folder: entry.name, id: id, stat: entry.stat, scannedAt: currentTime()),
+            hasStore: hasStore)
         scan.count(entry.stat)
         scan.scanRepoFolder(entry)
         scan.repo.refs.sort { $0.name < $1.name }
@@ -86,7 +87,9 @@ struct RepoScan {
     }
 
     private mutating func scanRepoEntries(of directory: borrowing OwnedDescriptor) {
-        guard let entries = list(directory, at: folder) else { return }
+        guard var entries = list(directory, at: folder) else { return }
+        // A client makes the blob before the link to it: in this order a link that was seen has its blob.
+        if let blobs = entries.firstIndex(where: { $0.name == "blobs" }) { entries.append(entries.remove(at: blobs)) }
         for entry in entries {
             count(entry.stat)
             let location = folder.appending(entry.name)
@@ -119,6 +122,7 @@ struct RepoScan {
         }
         let expected = ["blobs", "snapshots", "refs", "trees", ".no_exist", ".hfjanitor"].contains(entry.name.text)
         if expected {
+            repo.unseen[location] = .failed(errno: SystemCallFailure.notAFolderNumber)
             stray(location, .notAFile, "a \(entry.stat.kind.word) where a folder should be", tally.total)
         } else if !isPythonTemporaryName(entry.name) && !entry.name.hasPrefix("tmp_") {
             stray(location, .foreignEntry, "a \(entry.stat.kind.word) that no client puts here", tally.total)
@@ -151,7 +155,10 @@ struct RepoScan {
             switch BlobEntryName(entry.name) {
             case .blob:
                 var blob = Blob(stat: entry.stat, link: nil)
-                if entry.stat.kind == .symlink { blob.link = linkEnd(entry.name, in: directory, at: location) }
+                if entry.stat.kind == .symlink {
+                    guard let link = linkEnd(entry.name, in: directory, at: location) else { continue }
+                    blob.link = link
+                }
                 repo.blobs[entry.name] = blob
             case .partial(let etag, let writer):
                 guard entry.stat.kind == .regular else {
@@ -194,6 +201,10 @@ struct RepoScan {
             }
             tally.add(entry.stat)
             if case .desktopHelper = RootEntryName(entry.name) { continue }
+            // What is in it, or behind it, may link to blobs.
+            if entry.stat.kind == .directory || entry.stat.kind == .symlink {
+                repo.unseen[here] = .failed(errno: SystemCallFailure.notAFolderNumber)
+            }
             stray(here, .foreignEntry, "a \(entry.stat.kind.word) that is not a commit's folder", tally.total)
         }
     }
@@ -218,14 +229,15 @@ struct RepoScan {
                     $0.scanSnapshotFolder($1, at: here, path: filePath, depth: depth + 1, into: &files)
                 }
             case .symlink:
-                let link = linkEnd(entry.name, in: directory, at: location)
+                guard let link = linkEnd(entry.name, in: directory, at: location) else { continue }
                 files.append(SnapshotFile(path: filePath, stat: entry.stat, link: link))
             default: files.append(SnapshotFile(path: filePath, stat: entry.stat, link: nil))
             }
         }
     }
 
-    private func linkEnd(_ name: BytePath, in directory: borrowing OwnedDescriptor, at location: BytePath) -> LinkEnd {
+    /// Where a link ends; nil when the link itself vanished since it was listed.
+    private func linkEnd(_ name: BytePath, in directory: borrowing OwnedDescriptor, at location: BytePath) -> LinkEnd? {
         do throws(SystemCallFailure) {
             let text = try directory.readLink(name)
             if let blob = usualBlobName(text, location: location) { return .blob(blob) }
@@ -235,7 +247,7 @@ struct RepoScan {
                 root: root, repo: folder, linked: applies ? linked : nil, hasStore: hasStore)
             return resolution.end(of: text, in: location)
         } catch {
-            return error.isAbsent ? .nothing(target: name) : .unreadable(errno: error.errno)
+            return error.isAbsent ? nil : .unreadable(errno: error.errno)
         }
     }
 
@@ -397,7 +409,7 @@ struct RepoScan {
 
     private mutating func tooDeep(_ location: BytePath) {
         repo.unseen[location] = .tooDeep
-        stray(location, .foreignEntry, "nested deeper than \(Self.depthLimit) folders: not entered")
+        stray(location, .readError, "nested deeper than \(Self.depthLimit) folders: not entered")
     }
 
     private mutating func stray(_ location: BytePath, _ code: FindingCode, _ detail: String, _ allocated: UInt64 = 0) {

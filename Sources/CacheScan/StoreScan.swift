@@ -7,6 +7,7 @@ internal import LinuxIO
 /// exact content; anything else there is foreign and never touched (`_shared_blobs.py` of huggingface_hub).
 func scanStore(root: CacheRoot, entry: DirectoryEntry) -> StoreInventory {
     var store = StoreInventory()
+    store.scannedAt = currentTime()
     store.tally.add(entry.stat)
     guard entry.stat.kind == .directory else {
         store.strays.append(

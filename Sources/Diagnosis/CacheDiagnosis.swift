@@ -264,7 +264,7 @@ public struct CacheDiagnosis: Sendable {
                 }
             }
             for commit in repo.manifests.keys {
-                let path = repo.folder.appending("trees").appending(commit.hex + ".json")
+                let path = repo.location(ofManifest: commit)
                 if (try? root.open(path, linked: repo.linkedFolders)) == nil { unreadableManifests += 1 }
             }
             if let blobs = try? root.open(

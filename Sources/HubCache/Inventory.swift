@@ -185,6 +185,8 @@ public enum Unseen: Sendable, Hashable {
 public struct RepoInventory: Sendable {
     /// The folder's name in the cache root; `.` for a plain folder.
     public let folder: BytePath
+    /// When the scan began.
+    public let scannedAt: Timestamp
     /// Where its blobs are.
     public let blobsFolder: BytePath
     /// The repo; nil for a plain folder.
@@ -223,7 +225,10 @@ public struct RepoInventory: Sendable {
     public var linkedTally = AllocationTally()
 
     /// Makes an empty inventory of a folder.
-    public init(folder: BytePath, id: RepoID?, stat: FileStat) {
+    ///
+    /// - Parameter scannedAt: when the scan began. What changed since may not be what the scan saw.
+    public init(folder: BytePath, id: RepoID?, stat: FileStat, scannedAt: Timestamp = Timestamp(nanoseconds: .max)) {
+        self.scannedAt = scannedAt
         self.folder = folder
         self.blobsFolder = folder.appending("blobs")
         self.id = id
@@ -253,6 +258,8 @@ public struct StorePayload: Sendable, Hashable {
 
 /// The blob store that all repos of a cache share.
 public struct StoreInventory: Sendable {
+    /// When the scan began.
+    public var scannedAt = Timestamp(nanoseconds: .max)
     /// Whether there is a store: a real folder with its marker.
     public var isPresent = false
     /// The payloads by Xet hash.
@@ -299,6 +306,11 @@ extension RepoInventory {
     /// Where a blob stands, relative to the cache root.
     public func location(ofBlob name: BytePath) -> BytePath {
         blobsFolder.appending(name)
+    }
+
+    /// Where a commit's offline manifest stands, relative to the cache root.
+    public func location(ofManifest commit: CommitHash) -> BytePath {
+        (id == nil ? BytePath(".cache/huggingface") : folder).appending("trees").appending(commit.hex + ".json")
     }
 
     /// Where a partial download stands, relative to the cache root.

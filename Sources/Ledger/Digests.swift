@@ -253,9 +253,17 @@ struct ContentRow: Sendable {
     }
 
     static let insertion = """
-        INSERT OR REPLACE INTO content
+        INSERT INTO content
             (filesystem, inode, algorithm, size, modified, changed, digest, mismatched, verified_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        ON CONFLICT (filesystem, inode, algorithm) DO UPDATE SET
+            -- One content may have several names, of which one run looks at some: what disagreed with one stays known.
+            mismatched = CASE
+                WHEN size = excluded.size AND modified = excluded.modified AND changed = excluded.changed
+                    AND digest = excluded.digest AND mismatched = 1
+                THEN 1 ELSE excluded.mismatched END,
+            size = excluded.size, modified = excluded.modified, changed = excluded.changed, digest = excluded.digest,
+            verified_at = excluded.verified_at
         """
 
     static func insert(_ content: HashedContent, _ statement: RawStatement) throws {

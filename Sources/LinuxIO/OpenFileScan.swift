@@ -52,6 +52,11 @@ public final class OpenFileScan: Sendable {
             result.blindSpot = "/proc cannot be read"
             return result
         }
+        // With hidepid, processes of others are not even listed; the first process always exists.
+        if !listing.entries.contains(where: { $0.name == "1" }) {
+            result.isComplete = false
+            result.blindSpot = "/proc does not show the processes of other users"
+        }
         let own = "\(getpid())"
         for entry in listing.entries {
             let name = entry.name.text
@@ -84,11 +89,17 @@ public final class OpenFileScan: Sendable {
     ) -> Bool {
         do throws(SystemCallFailure) {
             let folder = try proc.open(path, options: .directory)
+            var isComplete = true
             for entry in try folder.names() {
                 // Following is the point here: the entry is the kernel's own link to the open file.
-                if let key = folder.keyFollowing(entry) { files.insert(key) }
+                do throws(SystemCallFailure) {
+                    files.insert(try folder.keyFollowing(entry))
+                } catch {
+                    // Closed meanwhile is fine. Following `map_files` takes a capability of its own.
+                    if error.isPermission { isComplete = false }
+                }
             }
-            return true
+            return isComplete
         } catch {
             // A process that ended meanwhile, or a kernel thread, has no files; ESRCH comes for zombies.
             return !error.isPermission
@@ -101,10 +112,11 @@ extension OwnedDescriptor {
         try listDirectory().entries.map(\.name)
     }
 
-    fileprivate borrowing func keyFollowing(_ name: BytePath) -> FileKey? {
+    fileprivate borrowing func keyFollowing(_ name: BytePath) throws(SystemCallFailure) -> FileKey {
         let directory = raw
         var status = Glibc.stat()
         let result = unsafe withCName(name) { unsafe fstatat(directory, $0, &status, 0) }
-        return result == 0 ? FileKey(device: UInt64(status.st_dev), inode: UInt64(status.st_ino)) : nil
+        if result != 0 { throw SystemCallFailure(call: "stat", errno: errno, subject: name) }
+        return FileKey(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     }
 }

@@ -63,7 +63,8 @@ extension OwnedDescriptor {
                     let position = offset &+ UInt64(filled)
                     let done = try checked("read", .empty) {
                         let done = unsafe hfj_read_uncached(descriptor, base + filled, count - filled, position)
-                        isRefused = done == -Int(EOPNOTSUPP) || done == -Int(EINVAL) || done == -Int(ENOSYS)
+                        // A filter of system calls answers EPERM.
+                        isRefused = [EOPNOTSUPP, EINVAL, ENOSYS, EPERM].contains { done == -Int($0) }
                         return isRefused ? 0 : done
                     }
                     if done == 0 { break }

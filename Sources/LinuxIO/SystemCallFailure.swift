@@ -69,8 +69,6 @@ func checked<Result: BinaryInteger>(
 extension SystemCallFailure {
     /// `ESTALE`: what was opened is no longer what was looked at.
     public static let staleNumber: Int32 = ESTALE
-    /// `EACCES`.
-    public static let accessNumber: Int32 = EACCES
-    /// `EIO`.
-    public static let inputOutputNumber: Int32 = EIO
+    /// `ENOTDIR`.
+    public static let notAFolderNumber: Int32 = ENOTDIR
 }

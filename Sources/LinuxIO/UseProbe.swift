@@ -71,6 +71,11 @@ public func monotonicNanoseconds() -> UInt64 {
     return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
 }
 
+/// Lets the calling thread rest.
+public func sleepMilliseconds(_ milliseconds: UInt32) {
+    usleep(milliseconds * 1000)
+}
+
 /// How many processors this process may run on.
 public func availableProcessors() -> Int {
     max(1, Int(hfj_available_processors()))

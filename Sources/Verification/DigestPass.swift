@@ -20,7 +20,14 @@ struct DigestPass {
         var stat: FileStat
         var location: BytePath
         var linked: [LinkedFolder]
-        var accepted: Set<ContentDigest>
+        /// What the names and manifests of all that was asked for say.
+        var expected: Set<ContentDigest>
+
+        /// Whether a digest is what all of them say. One that disagrees with any is looked at twice and is remembered as
+        /// such: which of them is wrong is for judging.
+        func agrees(_ digest: ContentDigest) -> Bool {
+            expected.allSatisfy { $0.algorithm != digest.algorithm || $0 == digest }
+        }
     }
 
     /// Digests are written down so often, so that little is lost when the process is killed.
@@ -29,6 +36,9 @@ struct DigestPass {
     /// Above this, loading all remembered digests of a filesystem is faster than looking each up: a look-up takes some
     /// 7 µs, a hundred thousand rows some 40 ms.
     private static let manyDigests = 2000
+
+    /// So long after its last change a file is remembered: see the ledger's `remember(digests:)`.
+    private static let settling: Int64 = 2_100_000_000
 
     /// Hashes what the views need and memory does not have. What a cancelled run has computed is remembered too.
     func run(_ views: [RevisionView]) -> [DigestKey: DigestEvidence] {
@@ -45,9 +55,32 @@ struct DigestPass {
             }
         }
         progress.begin(bytes: contents.reduce(0) { $0 &+ $1.stat.size })
-        let computed = hash(contents)
-        evidence.merge(computed) { _, new in new }
+        let startedAt = currentTime()
+        evidence.merge(hash(contents)) { _, new in new }
+        evidence.merge(hashUnsettled(contents, evidence, startedAt: startedAt)) { _, new in new }
         return evidence
+    }
+
+    /// Hashes once more what disagrees with its name and changed a moment ago.
+    ///
+    /// The ledger forgets what was hashed within two seconds of its last change, and a wrong digest that is forgotten would
+    /// let `ready` say good a moment later.
+    private func hashUnsettled(
+        _ contents: [Content], _ evidence: [DigestKey: DigestEvidence], startedAt: Timestamp
+    ) -> [DigestKey: DigestEvidence] {
+        let fresh = contents.filter { content in
+            guard case .digest(let digest) = evidence[content.key], !content.agrees(digest) else { return false }
+            let changed = max(content.stat.modified.nanoseconds, content.stat.changed.nanoseconds)
+            return startedAt.nanoseconds &- changed < Self.settling
+        }
+        guard !fresh.isEmpty else { return [:] }
+        let end = monotonicNanoseconds() + UInt64(Self.settling)
+        while monotonicNanoseconds() < end {
+            if cancellation.isCancelled { return [:] }
+            sleepMilliseconds(20)
+        }
+        progress.begin(bytes: fresh.reduce(0) { $0 &+ $1.stat.size })
+        return hash(fresh)
     }
 
     private func gather(_ views: [RevisionView]) -> [Content] {
@@ -60,14 +93,14 @@ struct DigestPass {
                 for algorithm in Set(expected.map(\.algorithm)) {
                     let key = DigestKey(file: stat.key, algorithm: algorithm)
                     if let known = positions[key] {
-                        contents[known].accepted.formUnion(expected)
+                        contents[known].expected.formUnion(expected)
                         continue
                     }
                     positions[key] = contents.count
                     contents.append(
                         Content(
                             key: key, stat: stat, location: location, linked: view.repo.linkedFolders,
-                            accepted: Set(expected)))
+                            expected: Set(expected)))
                 }
             }
         }
@@ -79,7 +112,7 @@ struct DigestPass {
         let jobs = contents.enumerated().map { index, content in
             DigestJob(
                 id: index, algorithm: content.key.algorithm, expected: content.stat,
-                accept: { content.accepted.contains($0) },
+                accept: { content.agrees($0) },
                 open: { () throws(SystemCallFailure) in try root.open(content.location, linked: content.linked) })
         }
         let results = Results(memory: memory, flushInterval: Self.flushInterval)
@@ -93,7 +126,7 @@ struct DigestPass {
                     content.key, .digest(found.digest),
                     HashedContent(
                         version: root.version(of: found.version), digest: found.digest,
-                        mismatched: !content.accepted.contains(found.digest), startedAt: startedAt,
+                        mismatched: !content.agrees(found.digest), startedAt: startedAt,
                         verifiedAt: currentTime()))
             case .inconsistent(let first, let second): results.add(content.key, .inconsistent(first, second))
             case .changed: results.add(content.key, .changed)

@@ -21,10 +21,12 @@ public enum VerificationDepth: String, Sendable, CaseIterable, Comparable {
 enum ManifestEvidence: Sendable {
     case read([BytePath: ManifestFile])
     case unusable(detail: String)
+    case failed(SystemCallFailure)
 }
 
 /// What a file's first bytes are looked at for.
 enum HeaderExpectation: UInt8, Sendable, Hashable {
+    // The raw values are in ledgers: never change one.
     case safetensors
     case gguf
     case torch
@@ -50,6 +52,14 @@ enum HeaderEvidence: Sendable {
 struct HeaderKey: Hashable, Sendable {
     var file: FileKey
     var expectation: HeaderExpectation
+}
+
+/// An index held against one of its shards. One index blob serves several revisions, whose shards differ.
+struct PlacementKey: Hashable, Sendable {
+    var index: FileKey
+    var shard: FileKey
+    /// The name by which the index has the shard.
+    var name: [UInt8]
 }
 
 /// A digest of one file.
@@ -82,13 +92,15 @@ struct RepoEvidence: Sendable {
     var manifests: [CommitHash: ManifestEvidence] = [:]
     var indexes: [FileKey: IndexEvidence] = [:]
     var headers: [HeaderKey: HeaderEvidence] = [:]
-    /// Tensors that an index places in a shard whose header lacks them, by index and shard file.
-    var misplaced: [FileKey: [FileKey: String]] = [:]
+    /// The shards that indexes were held against, and where the header lacks tensors that the index places there, which.
+    var placements: [PlacementKey: String?] = [:]
     var digests: [DigestKey: DigestEvidence] = [:]
     /// The partial downloads that somebody is writing, by name, and how it shows.
     var livePartials: [BytePath: String] = [:]
     /// The blobs whose lock is held.
     var heldLocks: Set<BytePath> = []
+    /// Whether there may be held locks that could not be looked at.
+    var hasUnseenLocks = false
     /// The etags of partials that were here once, from the ledger.
     var rememberedPartials: Set<BytePath> = []
 }
@@ -97,6 +109,7 @@ extension RepoEvidence {
     /// Whether a file was replaced or removed between the scan and the look at it: then the scan is out of date.
     var wasOvertaken: Bool {
         headers.values.contains { if case .failed(let failure) = $0 { failure.isOvertaken } else { false } }
+            || manifests.values.contains { if case .failed(let failure) = $0 { failure.isOvertaken } else { false } }
             || indexes.values.contains { if case .failed(let failure) = $0 { failure.isOvertaken } else { false } }
             || digests.values.contains {
                 switch $0 {

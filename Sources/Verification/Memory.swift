@@ -58,9 +58,13 @@ public struct Memory: Sendable {
                 let version = examiner.root.version(of: stat)
                 switch examined.evidence.headers[HeaderKey(file: stat.key, expectation: expectation)] {
                 case .bad(let code, let reason, let detail, let offset):
-                    let verdict = HeaderVerdict(code: code.rawValue, reason: reason, offset: offset, detail: detail)
+                    // The same bytes may be sound under another name: the verdict is of this expectation only.
+                    let verdict = HeaderVerdict(
+                        code: code.rawValue, reason: "\(expectation.rawValue):\(reason)", offset: offset, detail: detail
+                    )
                     bad.append(BadHeader(version: version, verdict: verdict, startedAt: startedAt))
-                case .sound where examiner.facts.badHeader(of: version) != nil: ledger.forgetBadHeader(of: version)
+                case .sound where examiner.facts.badHeader(of: version)?.expectation == expectation:
+                    ledger.forgetBadHeader(of: version)
                 case .sound, .unverifiable, .failed, nil: break
                 }
             }
@@ -78,6 +82,7 @@ public struct Memory: Sendable {
 final class KnownFacts: Sendable {
     /// A header verdict that was bad.
     struct BadHeaderFact: Sendable {
+        var expectation: HeaderExpectation
         var code: FindingCode
         var detail: String
         var offset: UInt64?
@@ -131,9 +136,12 @@ final class KnownFacts: Sendable {
                 loaded[version.filesystem] = ledger.badHeaders(onFilesystem: version.filesystem)
             }
             guard let verdict = loaded[version.filesystem]?.badHeader(of: version)?.verdict,
-                let code = FindingCode(rawValue: verdict.code)
+                let code = FindingCode(rawValue: verdict.code),
+                let number = UInt8(verdict.reason.prefix { $0 != ":" }),
+                let expectation = HeaderExpectation(rawValue: number)
             else { return nil }
-            return BadHeaderFact(code: code, detail: verdict.detail, offset: verdict.offset)
+            return BadHeaderFact(
+                expectation: expectation, code: code, detail: verdict.detail, offset: verdict.offset)
         }
     }
 

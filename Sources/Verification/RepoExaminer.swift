@@ -99,9 +99,11 @@ struct RepoExaminer {
         let isSensitive = { (findings: [Finding]) in findings.contains { Self.codesThatLocksExplain.contains($0.code) }
         }
         if isSensitive(report.findings) || report.revisions.contains(where: { isSensitive($0.findings) }) {
-            examined.evidence.heldLocks = liveness.heldLocks(of: examined.repo)
+            (examined.evidence.heldLocks, examined.evidence.hasUnseenLocks) = liveness.heldLocks(of: examined.repo)
         }
-        if examined.evidence.heldLocks.isEmpty { examined.structureReport = report }
+        if examined.evidence.heldLocks.isEmpty && !examined.evidence.hasUnseenLocks {
+            examined.structureReport = report
+        }
     }
 
     private static let codesThatLocksExplain: Set<FindingCode> = [
@@ -119,25 +121,24 @@ struct RepoExaminer {
         _ location: BytePath, stat: FileStat, in repo: RepoInventory
     ) throws(SystemCallFailure) -> OwnedDescriptor {
         let file = try open(location, in: repo)
-        guard try file.stat().key == stat.key else {
+        guard try file.stat().isSameVersion(as: stat) else {
             throw SystemCallFailure(call: "open", errno: SystemCallFailure.staleNumber, subject: location)
         }
         return file
     }
 
     private func readManifest(of commit: CommitHash, stat: FileStat, in repo: RepoInventory) -> ManifestEvidence {
-        let folder = repo.id == nil ? BytePath(".cache/huggingface") : repo.folder
         do throws(SystemCallFailure) {
-            let file = try open(folder.appending("trees").appending(commit.hex + ".json"), stat: stat, in: repo)
+            let file = try open(repo.location(ofManifest: commit), stat: stat, in: repo)
             switch read(file, with: TreeManifestParser(fileSize: stat.size), keepsOutOfCache: false) {
             case .sound(let manifest):
                 let entries = manifest.files.map { (BytePath(bytes: $0.path), $0) }
                 return .read(Dictionary(entries) { _, last in last })
             case .bad(let error): return .unusable(detail: HeaderCheck.sentence(error))
-            case .failed(let failure): return .unusable(detail: failure.reason)
+            case .failed(let failure): return .failed(failure)
             }
         } catch {
-            return .unusable(detail: error.reason)
+            return .failed(error)
         }
     }
 
@@ -177,7 +178,12 @@ struct RepoExaminer {
             let found: HeaderEvidence
             do throws(SystemCallFailure) {
                 let file = try open(location, stat: stat, in: view.repo)
-                found = headerCheck.check(file, size: stat.size, expectation: expectation)
+                let seen = headerCheck.check(file, size: stat.size, expectation: expectation)
+                // What was written to while it was read says nothing.
+                guard try file.stat().isSameVersion(as: stat) else {
+                    throw SystemCallFailure(call: "read", errno: SystemCallFailure.staleNumber, subject: location)
+                }
+                found = seen
             } catch {
                 found = .failed(error)
             }
@@ -199,7 +205,8 @@ struct RepoExaminer {
     private func recallHeaders(of view: RevisionView, into evidence: inout RepoEvidence) {
         for position in view.contents.indices {
             guard case .file(let stat, _, _) = view.contents[position],
-                let bad = facts.badHeader(of: root.version(of: stat)), let expectation = view.expectation(at: position)
+                let bad = facts.badHeader(of: root.version(of: stat)),
+                let expectation = view.expectation(at: position), expectation == bad.expectation
             else { continue }
             evidence.headers[HeaderKey(file: stat.key, expectation: expectation)] = .bad(
                 code: bad.code, reason: "", detail: bad.detail, offset: bad.offset)
@@ -224,35 +231,80 @@ struct RepoExaminer {
     private func checkPlacement(of view: RevisionView, into evidence: inout RepoEvidence) {
         for (file, content) in zip(view.snapshot.files, view.contents) {
             guard case .file(let stat, let location, _) = content, case .read(let index) = evidence.indexes[stat.key],
-                IndexFileName(file.path.lastComponent.bytes) != nil, evidence.misplaced[stat.key] == nil
+                IndexFileName(file.path.lastComponent.bytes) != nil
             else { continue }
-            var suspects: [(file: FileKey, header: ShardPlacementParser.Header)] = []
+            var suspects: [Suspect] = []
             for shard in index.shards where ShardIndex.isSafeShardName(shard.nameBytes) {
                 let path = file.path.parent.appending(BytePath(bytes: shard.nameBytes))
                 guard let position = view.positions[path], case .file(let shardStat, _, _) = view.contents[position],
                     case .sound(let tensors?, _) = evidence.headers[
-                        HeaderKey(file: shardStat.key, expectation: .safetensors)],
-                    tensors.fingerprint != shard.fingerprint
+                        HeaderKey(file: shardStat.key, expectation: .safetensors)]
                 else { continue }
-                suspects.append(
-                    (
-                        shardStat.key,
-                        ShardPlacementParser.Header(nameBytes: shard.nameBytes, nameHashes: tensors.nameHashes)
-                    ))
+                let key = PlacementKey(index: stat.key, shard: shardStat.key, name: shard.nameBytes)
+                guard evidence.placements[key] == nil else { continue }
+                if tensors.fingerprint == shard.fingerprint {
+                    evidence.placements[key] = .some(nil)
+                } else {
+                    let header = ShardPlacementParser.Header(
+                        nameBytes: shard.nameBytes, nameHashes: tensors.nameHashes)
+                    suspects.append(Suspect(key: key, header: header))
+                }
             }
-            evidence.misplaced[stat.key] = [:]
-            guard !suspects.isEmpty, let opened = try? open(location, stat: stat, in: view.repo) else { continue }
-            let parser = ShardPlacementParser(
-                fileSize: stat.size, hashSeed: headerCheck.hashSeed, headers: suspects.map(\.header))
-            guard case .sound(let misplaced) = read(opened, with: parser, keepsOutOfCache: false) else { continue }
-            for (number, suspect) in suspects.enumerated() {
-                let names = misplaced.tensors.filter { $0.header == number }.map(\.name)
-                guard !names.isEmpty else { continue }
-                let shown = names.prefix(3).map { "'\($0)'" }.joined(separator: ", ")
-                let more = names.count > 3 || misplaced.isLowerBound ? " and more" : ""
-                evidence.misplaced[stat.key]?[suspect.file] =
-                    "'\(file.path.display)' places \(shown)\(more) here; the header does not have \(names.count == 1 ? "it" : "them")"
+            guard !suspects.isEmpty else { continue }
+            if let failed = name(suspects, of: file, stat: stat, location: location, in: view.repo, into: &evidence) {
+                // What is known to disagree must not pass for sound because the second look failed.
+                evidence.indexes[stat.key] = failed
             }
         }
+    }
+
+    private struct Suspect {
+        var key: PlacementKey
+        var header: ShardPlacementParser.Header
+    }
+
+    /// Names the tensors that are missing from suspicious shards.
+    ///
+    /// - Returns: why that could not be done, if so.
+    private func name(
+        _ suspects: [Suspect], of file: SnapshotFile, stat: FileStat, location: BytePath, in repo: RepoInventory,
+        into evidence: inout RepoEvidence
+    ) -> IndexEvidence? {
+        let misplaced: MisplacedTensors
+        do throws(SystemCallFailure) {
+            let opened = try open(location, stat: stat, in: repo)
+            let parser = ShardPlacementParser(
+                fileSize: stat.size, hashSeed: headerCheck.hashSeed, headers: suspects.map(\.header))
+            switch read(opened, with: parser, keepsOutOfCache: false) {
+            case .sound(let found): misplaced = found
+            case .bad(let error): return .bad(error)
+            case .failed(let failure): return .failed(failure)
+            }
+        } catch {
+            return .failed(error)
+        }
+        // Only so many are named over all shards; beyond that each shard is asked about alone, so that none is left out.
+        if misplaced.total > misplaced.tensors.count, suspects.count > 1 {
+            for suspect in suspects {
+                if cancellation.isCancelled { return nil }
+                let failed = name(
+                    [suspect], of: file, stat: stat, location: location, in: repo, into: &evidence)
+                if let failed { return failed }
+            }
+            return nil
+        }
+        for (number, suspect) in suspects.enumerated() {
+            let names = misplaced.tensors.filter { $0.header == number }.map(\.name)
+            guard !names.isEmpty else {
+                evidence.placements[suspect.key] = .some(nil)
+                continue
+            }
+            let shown = names.prefix(3).map { "'\($0)'" }.joined(separator: ", ")
+            let more = names.count > 3 ? " and more" : ""
+            let pronoun = names.count == 1 ? "it" : "them"
+            evidence.placements[suspect.key] =
+                "'\(file.path.display)' places \(shown)\(more) here; the header does not have \(pronoun)"
+        }
+        return nil
     }
 }

@@ -46,8 +46,16 @@ struct RepoJudge {
         report.bytes = repo.tally.total &+ repo.linkedTally.total &+ payloadBytes
         judgeFolder(into: &report)
         let named = report.revisions.filter { !$0.refs.isEmpty }
-        report.state = (named.isEmpty ? report.revisions : named).map(\.state).min() ?? .complete
+        report.state =
+            (named.isEmpty ? report.revisions : named).map(\.state).min() ?? Self.stateWithoutRevisions(report.findings)
         return report
+    }
+
+    /// The state of a repo that has no revision: what its leftovers say.
+    private static func stateWithoutRevisions(_ findings: [Finding]) -> RevisionState {
+        if findings.contains(where: { $0.code.state == .unknown }) { return .unknown }
+        if findings.contains(where: { $0.code == .inFlight }) { return .downloading }
+        return findings.contains { $0.code == .stalePartial } ? .partial : .complete
     }
 
     /// What belongs to no revision.
@@ -147,7 +155,9 @@ struct RepoJudge {
             case .file: break
             }
             // Between the rename of a blob and the link to it the client still holds the lock.
-            if evidence.heldLocks.contains(name) { continue }
+            if evidence.heldLocks.contains(name) || evidence.hasUnseenLocks { continue }
+            // What arrived while the scan went on may have got its link since.
+            if blob.stat.changed >= repo.scannedAt { continue }
             findings.append(Finding(.orphanBlob, path: path, blob: name, detail: "no snapshot links to it"))
             report.reclaimableBytes &+= blob.stat.freed
             report.leftovers.append(

@@ -28,8 +28,9 @@ struct RevisionJudge {
     /// Judges the revision.
     func report() -> RevisionReport {
         var findings = judgeFiles() + judgeManifest() + judgeIndexes() + judgeShardSets()
-        let errors = Set(findings.filter { $0.severity == .error }.map(\.file))
-        findings += judgeHeaders(except: errors)
+        // Said once a file: the index that could not be read is the same file.
+        let unread = Set(findings.filter { $0.code.state == .unknown }.map(\.file))
+        findings += judgeHeaders(unread: unread)
         findings += judgeDigests(alreadyWrong: findings)
         let isSeen = !view.repo.unseen.keys.contains { $0.relative(to: folder) != nil }
         if view.snapshot.files.isEmpty && isSeen && !findings.contains(where: { $0.code == .inFlight }) {
@@ -43,11 +44,7 @@ struct RevisionJudge {
         if refs.isEmpty, view.repo.id != nil {
             findings.append(Finding(.detached, path: folder, detail: "no ref names this revision"))
         }
-        if let commit = view.snapshot.commit, case .unusable(let detail) = evidence.manifests[commit] {
-            let path = view.repo.folder.appending("trees").appending(commit.hex + ".json")
-            findings.append(Finding(.unverifiable, path: path, detail: "its manifest cannot be used: \(detail)"))
-        }
-        findings += strayFindings()
+        findings += manifestFailure() + strayFindings()
 
         var lastUse: LastUse?
         for stat in view.sizes.values { lastUse = LastUse.younger(lastUse, LastUse(stat: stat)) }
@@ -69,9 +66,23 @@ struct RevisionJudge {
         return state
     }
 
+    /// A manifest that is there and cannot be used. Only its owner may read what clients write, so that a lack of permission
+    /// is no error; what the disk does not give is.
+    private func manifestFailure() -> [Finding] {
+        guard let commit = view.snapshot.commit else { return [] }
+        let path = view.repo.location(ofManifest: commit)
+        switch evidence.manifests[commit] {
+        case .unusable(let detail):
+            return [Finding(.unverifiable, path: path, detail: "its manifest cannot be used: \(detail)")]
+        case .failed(let failure):
+            let code: FindingCode = failure.isPermission ? .unverifiable : .readError
+            return [Finding(code, path: path, detail: "its manifest cannot be read: \(failure.reason)")]
+        case .read, nil: return []
+        }
+    }
+
     /// What could not be looked at inside this revision's folder: part of it is unknown.
     private func strayFindings() -> [Finding] {
-        guard !folder.isEmpty else { return [] }
         return view.repo.strays.filter { $0.code.state == .unknown && $0.path.relative(to: folder) != nil }
             .map { Finding($0.code, path: $0.path, detail: $0.detail) }
     }
@@ -242,6 +253,7 @@ struct RevisionJudge {
 
     private func judgeIndexes() -> [Finding] {
         var findings: [Finding] = []
+        var room = Self.namedIndexShardLimit
         for position in view.snapshot.files.indices {
             let file = view.snapshot.files[position]
             guard IndexFileName(file.path.lastComponent.bytes) != nil,
@@ -249,7 +261,8 @@ struct RevisionJudge {
                 let found = evidence.indexes[stat.key]
             else { continue }
             switch found {
-            case .read(let index): findings += judge(index, of: file, stat: stat, location: location, blob: blob)
+            case .read(let index):
+                findings += judge(index, of: file, stat: stat, location: location, blob: blob, room: &room)
             case .bad(let error):
                 // A web page or a pointer in its place is called what it is at the headers depth.
                 findings.append(
@@ -267,7 +280,8 @@ struct RevisionJudge {
     }
 
     private func judge(
-        _ index: ShardIndex, of file: SnapshotFile, stat: FileStat, location: BytePath, blob: BytePath?
+        _ index: ShardIndex, of file: SnapshotFile, stat: FileStat, location: BytePath, blob: BytePath?,
+        room: inout Int
     ) -> [Finding] {
         var findings: [Finding] = []
         var absent: [BytePath] = []
@@ -284,7 +298,7 @@ struct RevisionJudge {
             let path = file.path.parent.appending(BytePath(bytes: shard.nameBytes))
             if let position = positions[path] {
                 hasAny = true
-                findings += misplaced(in: stat.key, shard: position)
+                findings += misplaced(in: stat.key, shard: position, name: shard.nameBytes)
             } else {
                 absent.append(path)
             }
@@ -300,7 +314,12 @@ struct RevisionJudge {
             }
             return findings
         }
-        return findings + absent.compactMap { judgeAbsentShard($0, index: file.path) }
+        var named = absent.prefix(max(1, room)).compactMap { judgeAbsentShard($0, index: file.path) }
+        if absent.count > max(1, room), !named.isEmpty {
+            named[named.count - 1].detail = "and \(absent.count - max(1, room)) more that '\(file.path.display)' names"
+        }
+        room -= named.count
+        return findings + named
     }
 
     private func judgeAbsentShard(_ path: BytePath, index: BytePath) -> Finding? {
@@ -328,9 +347,9 @@ struct RevisionJudge {
         return judgeAbsent(path, expected) != nil
     }
 
-    private func misplaced(in index: FileKey, shard position: Int) -> [Finding] {
+    private func misplaced(in index: FileKey, shard position: Int, name: [UInt8]) -> [Finding] {
         guard case .file(let stat, let location, let blob) = contents[position],
-            let detail = evidence.misplaced[index]?[stat.key]
+            let detail = evidence.placements[PlacementKey(index: index, shard: stat.key, name: name)] ?? nil
         else { return [] }
         return [
             Finding(
@@ -346,8 +365,11 @@ struct RevisionJudge {
         var key: ShardFileName.SetKey
     }
 
-    /// Absent shards of a revision that are named one by one; what hostile totals claim beyond is summed up, once a set.
+    /// Absent shards that name sets claim are named one by one up to this many a revision; what hostile totals claim beyond
+    /// is summed up, once a set.
     private static let namedShardLimit = 1000
+    /// The same for indexes, the largest of which has so many shards.
+    private static let namedIndexShardLimit = 10_000
 
     private func judgeShardSets() -> [Finding] {
         // Of one file that was named alone, nobody asked for the others.
@@ -401,11 +423,13 @@ struct RevisionJudge {
         _ numbers: [Int: Int], of set: ShardSet, sample: ShardFileName, room: inout Int
     ) -> [Finding] {
         var findings: [Finding] = []
-        let missing = sample.total - numbers.count
+        // Datasets and some models number from 0.
+        let all = numbers[0] == nil ? 1...sample.total : 0...(sample.total - 1)
+        let missing = sample.total - numbers.keys.count { all.contains($0) }
         guard missing > 0 else { return [] }
         let limit = max(1, room)
         defer { room -= findings.count }
-        for number in 1...sample.total where numbers[number] == nil {
+        for number in all where numbers[number] == nil {
             guard let name = sample.sibling(number) else { continue }
             let path = set.folder.appending(BytePath(bytes: name))
             let expected = manifest?[path]
@@ -416,10 +440,8 @@ struct RevisionJudge {
                         .inFlight, path: folder.appending(path), file: path,
                         detail: "it may be among what is being fetched"))
             } else if manifest != nil && expected == nil {
-                findings.append(
-                    Finding(
-                        .missingUpstream, path: folder.appending(path), file: path,
-                        detail: "the name of its set says that it belongs here, and the repo does not have it"))
+                // A name is a guess, the manifest is not: the repo never had that part.
+                continue
             } else {
                 findings.append(
                     Finding(
@@ -438,7 +460,7 @@ struct RevisionJudge {
 
     // MARK: headers
 
-    private func judgeHeaders(except wrong: Set<BytePath?>) -> [Finding] {
+    private func judgeHeaders(unread: Set<BytePath?>) -> [Finding] {
         var findings: [Finding] = []
         if evidence.headers.isEmpty { return findings }
         for position in view.snapshot.files.indices {
@@ -465,8 +487,7 @@ struct RevisionJudge {
                     Finding(
                         .unverifiable, path: location, file: file.path, blob: blob, detail: detail, content: stat.key))
             case .failed(let failure):
-                // Said once a file: the index that could not be read is the same file.
-                if wrong.contains(file.path) { continue }
+                if unread.contains(file.path) { continue }
                 findings.append(
                     Finding(
                         failure.isPermission ? .unreadable : .readError, path: location, file: file.path, blob: blob,
@@ -486,7 +507,8 @@ struct RevisionJudge {
         let number = (split.splitNumber ?? 0) &+ 1
         guard count != UInt64(name.total) || number != UInt64(name.number) else { return nil }
         return Finding(
-            .headerInvalid, path: location, file: path, blob: blob, expected: "part \(name.number) of \(name.total)",
+            isDigestRight(at: position) ? .badUpstream : .headerInvalid, path: location, file: path, blob: blob,
+            expected: "part \(name.number) of \(name.total)",
             actual: "part \(number) of \(count)", detail: "SplitMismatch: the header says that it is another part",
             content: stat.key)
     }
@@ -529,7 +551,7 @@ struct RevisionJudge {
                 finding.actual = actual.hex
                 finding.detail = "the content is not what its name says"
             case .changed:
-                finding.code = .unverifiable
+                finding.code = .readError
                 finding.expected = nil
                 finding.detail = "it kept changing while it was read"
             case .inconsistent(let one, let other):
@@ -546,7 +568,7 @@ struct RevisionJudge {
         }
         if unhashed > 0 {
             findings.append(
-                Finding(.unverifiable, path: folder, detail: "\(unhashed) files kept changing and were not hashed"))
+                Finding(.readError, path: folder, detail: "\(unhashed) files were not hashed"))
         }
         if unnamed > 0, depth == .digests {
             findings.append(

@@ -107,7 +107,7 @@ public struct Verifier: Sendable {
     private func examiner(store: StoreInventory) -> RepoExaminer {
         RepoExaminer(
             root: scan.root, store: store, depth: options.depth,
-            facts: memory.facts(of: scan.root, isFresh: options.ignoresMemory),
+            facts: memory.facts(of: scan.root, isFresh: options.ignoresMemory && options.depth == .digests),
             liveness: LivenessProbe(root: scan.root, now: currentTime()),
             headerCheck: HeaderCheck(hashSeed: options.hashSeed), cancellation: cancellation)
     }
@@ -279,6 +279,7 @@ public struct Verifier: Sendable {
             return
         }
         for (name, payload) in listing.store.payloads.sorted(by: { $0.key < $1.key }) where payloadUsers[name] == nil {
+            if payload.stat.changed >= listing.store.scannedAt { continue }
             let path = StoreInventory.location(of: name)
             findings.append(
                 Finding(

@@ -15,10 +15,12 @@ struct List: ParsableCommand {
             """)
 
     /// What a listing is ordered by.
-    struct Order: ExpressibleByArgument {
+    struct Order: ExpressibleByArgument, CustomStringConvertible {
         enum Key: String, CaseIterable { case used, size, arrived, name }
         var key: Key
         var isAscending: Bool
+
+        var description: String { isAscending == (key == .name) ? key.rawValue : key.rawValue + ":asc" }
 
         init(key: Key, isAscending: Bool) {
             self.key = key

@@ -64,16 +64,28 @@ struct Ready: ParsableCommand {
 
     private func chosen(of repo: RepoReport) throws -> RevisionReport {
         if let main = repo.revisions.first(where: { $0.refs.contains("main") }) { return main }
+        // What may not be looked at, or is on its way, is not absent.
+        if repo.findings.contains(where: { $0.code == .unreadable }) {
+            throw CommandFailure(
+                status: .permission, message: "\(repo.id) cannot be read in full; see 'hfjanitor verify \(repo.id)'")
+        }
+        let isArriving = repo.findings.contains { $0.code == .inFlight }
         let mainRef = repo.folder.appending("refs/main")
         if let absent = repo.findings.first(where: { $0.code == .refWithoutSnapshot && $0.path == mainRef }),
             let commit = absent.actual
         {
+            if isArriving {
+                throw CommandFailure(status: .busy, message: "main of \(repo.id) is not here yet: it is being fetched")
+            }
             throw CommandFailure(
                 status: .absent, message: "main of \(repo.id) is commit \(commit), of which nothing is here")
         }
+        if repo.findings.contains(where: { $0.code == .refWithoutSnapshot && $0.path == mainRef }) {
+            throw CommandFailure(
+                status: .found, message: "main of \(repo.id) does not name a commit: no client can use it offline")
+        }
         if repo.revisions.count == 1, let only = repo.revisions.first { return only }
         if repo.revisions.isEmpty {
-            let isArriving = repo.findings.contains { $0.code == .inFlight }
             throw CommandFailure(
                 status: isArriving ? .busy : .absent,
                 message: "\(repo.id) has no revision here\(isArriving ? " yet: it is being fetched" : "")")

@@ -25,6 +25,7 @@ struct VerificationRun {
     mutating func reports(of targets: [String]) throws -> [CacheReport] {
         let selected = Self.withoutRepetition(try targets.map { try resolver.resolve($0) })
         warnOfAccessTimes()
+        if targets.isEmpty { warnOfFoldersThatAreNoCaches() }
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
         defer {
             line.end()
@@ -73,6 +74,21 @@ struct VerificationRun {
             kept.append(item)
         }
         return kept
+    }
+
+    /// The home of the cache, or a repo's folder, is easily named in place of the cache.
+    private func warnOfFoldersThatAreNoCaches() {
+        for root in resolver.roots {
+            let hint: String
+            if (try? root.open("hub", options: .directory)) != nil {
+                hint = "did you mean '\(root.path.appending("hub").display)'?"
+            } else if (try? root.open("snapshots", options: .directory)) != nil {
+                hint = "it is a repo's folder; did you mean '\(root.path.parent.display)'?"
+            } else {
+                continue
+            }
+            Terminal.complain("'\(root.path.display)' is no cache: \(hint)")
+        }
     }
 
     /// Only a file's owner may read it without moving its access time.

@@ -34,9 +34,10 @@ struct VerifyText {
     private func rows(of cache: CacheReport) -> [[(String, Terminal.Style?)]] {
         var rows: [(severity: Severity, cells: [(String, Terminal.Style?)])] = []
         func add(_ finding: Finding, repo: String, revision: String) {
-            guard finding.severity > .info || [.inFlight, .removing, .weightsAbsent].contains(finding.code) else {
-                return
-            }
+            // That something was not proved belongs beside a verdict of a proof.
+            var notes: Set<FindingCode> = [.inFlight, .removing, .weightsAbsent]
+            if depth == .digests { notes.insert(.unverifiable) }
+            guard finding.severity > .info || notes.contains(finding.code) else { return }
             let style: Terminal.Style? =
                 switch finding.severity {
                 case .error: .red
@@ -116,8 +117,8 @@ struct VerifyText {
                 summary.states[state].flatMap { $0 > 0 ? "\($0) \(state.rawValue)" : nil }
             }
             let style: Terminal.Style = errors > 0 ? .red : .yellow
-            verdict = Terminal.styled(
-                counted(summary.revisions, "revision") + ": " + states.joined(separator: ", ") + ".", style)
+            let list = states.isEmpty ? "" : ": " + states.joined(separator: ", ")
+            verdict = Terminal.styled(counted(summary.revisions, "revision") + list + ".", style)
         }
         let found = [(errors, "error"), (warnings, "warning"), (notes, "note")]
             .compactMap { $0.0 > 0 ? counted($0.0, $0.1) : nil }.joined(separator: ", ")

@@ -227,7 +227,7 @@ import Testing
             let held = try HeldLock(cache.outer, "outside")
             defer { held.release() }
             let (root, found) = try scan(cache, repo.id)
-            #expect(LivenessProbe(root: root, now: currentTime()).heldLocks(of: found).isEmpty)
+            #expect(LivenessProbe(root: root, now: currentTime()).heldLocks(of: found).held.isEmpty)
         }
     }
 }

@@ -159,7 +159,7 @@ import Verification
             let repo = cache.repo()
             try repo.file("m-00001-of-00002.gguf", [1], at: commit(1))
             try repo.manifest(commit(1), [ManifestEntry("m-00001-of-00002.gguf", [1])])
-            #expect(try verify(cache, depth: .structure).revision.findings.codes(.error) == [.missingUpstream])
+            #expect(try verify(cache, depth: .structure).revision.findings.codes(.error) == [])
         }
     }
 
@@ -182,7 +182,7 @@ import Verification
         }
     }
 
-    @Test(arguments: ["m-0-of-2.gguf", "m-3-of-2.gguf", "m-00000-of-00000.bin", "m-1-of-9999999.bin", "-of-.bin"])
+    @Test(arguments: ["m-3-of-2.gguf", "m-00000-of-00000.bin", "m-1-of-9999999.bin", "-of-.bin"])
     func impossibleNumbersSayNothing(name: String) throws {
         try withTestCache { cache in
             try cache.repo().file(BytePath(name), [1], at: commit(1))

@@ -33,7 +33,7 @@ private func describe(_ name: ShardFileName?) -> String {
         Row("a later place", "a-of-b-3-of-4.bin", "a-of-b 3/4 .bin"),
         Row("seven digits", "m-0000001-of-2.bin", "none"),
         Row("seven digits in the total", "m-1-of-0000002.bin", "none"),
-        Row("zero", "m-0-of-2.bin", "none"),
+        Row("zero", "m-0-of-2.bin", "m 0/2 .bin"),
         Row("past the total", "m-3-of-2.bin", "none"),
         Row("no separator", "m1-of-2.bin", "none"),
         Row("only digits", "1-of-2.bin", "none"),
@@ -62,7 +62,7 @@ private func describe(_ name: ShardFileName?) -> String {
         ["model-10000-of-12345.safetensors", "1", "model-00001-of-12345.safetensors"],
         ["model-09-of-10.bin", "10", "model-10-of-10.bin"],
         ["model-00001-of-00002.fp16.safetensors", "2", "model-00002-of-00002.fp16.safetensors"],
-        ["m-1-of-2.bin", "0", "none"],
+        ["m-1-of-2.bin", "0", "m-0-of-2.bin"],
         ["m-1-of-2.bin", "3", "none"],
     ]
 

@@ -2,8 +2,8 @@
 ///
 /// Numbers have one to six digits, not necessarily as many on both sides, with or without padding
 /// (`model_00001-of-00072`, `model-00001-of-000163`, `model-1-of-61`); the separator is `-` or `_`; a variant may follow
-/// the total (`-of-00002.fp16.safetensors`). Names whose number is not in 1…total are no shard names, since nothing can
-/// be said about their set.
+/// the total (`-of-00002.fp16.safetensors`). Sets are numbered
+/// from 1, some from 0; names whose number is above the total are no shard names, since nothing can be said about their set.
 public struct ShardFileName: Sendable, Hashable {
     /// What two names of one set have in common.
     public struct SetKey: Sendable, Hashable {
@@ -22,7 +22,7 @@ public struct ShardFileName: Sendable, Hashable {
 
     /// The set that the name belongs to.
     public let key: SetKey
-    /// The part, from 1.
+    /// The part, usually from 1; a set that has a part 0 ends one before its total.
     public let number: Int
     /// Parts of the set.
     public let total: Int
@@ -65,7 +65,7 @@ public struct ShardFileName: Sendable, Hashable {
         guard separator == UInt8(ascii: "-") || separator == UInt8(ascii: "_") else { return nil }
         guard bytes[totalText.endIndex] == UInt8(ascii: ".") else { return nil }
         guard let number = Self.value(numberText), let total = Self.value(totalText) else { return nil }
-        guard number >= 1, number <= total else { return nil }
+        guard number <= total, total >= 1 else { return nil }
         key = SetKey(
             prefix: Array(bytes[..<separatorIndex]), separator: separator, totalText: Array(totalText),
             suffix: Array(bytes[totalText.endIndex...]))
@@ -95,9 +95,9 @@ public struct ShardFileName: Sendable, Hashable {
         return digits.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
     }
 
-    /// The name of another part of the same set, in the style of this one; nil if `number` is not in 1…total.
+    /// The name of another part of the same set, in the style of this one; nil if `number` is not in 0…total.
     public func sibling(_ number: Int) -> [UInt8]? {
-        guard number >= 1, number <= total else { return nil }
+        guard number >= 0, number <= total else { return nil }
         let digits = Array(String(number).utf8)
         let padding = isPadded ? max(0, numberWidth - digits.count) : 0
         return key.prefix + [key.separator] + Array(repeating: UInt8(ascii: "0"), count: padding) + digits
