@@ -51,7 +51,9 @@ public struct CacheDiagnosis: Sendable {
     private func parentCheck() -> Check? {
         let isShared = root.stat.permissions & 0o055 != 0
         guard isShared, !root.path.parent.isEmpty,
-            let parent = try? OwnedDescriptor.open(trustedPath: root.path.parent, options: .directory).stat(),
+            let parent = try? OwnedDescriptor.open(
+                trustedPath: root.path.parent, options: [.directory, .keepAccessTime]
+            ).stat(),
             parent.permissions & 0o011 == 0, root.stat.permissions & 0o050 != 0
         else { return nil }
         let isHome = root.path.parent.lastComponent == "huggingface"
@@ -149,7 +151,7 @@ public struct CacheDiagnosis: Sendable {
     }
 
     private func lockSupportCheck() -> Check {
-        guard let folder = try? root.open(".", options: .directory) else {
+        guard let folder = try? root.open(".", options: [.directory, .keepAccessTime]) else {
             return Check("flock", cache: name, .note, "could not be tried")
         }
         switch folder.probeLocked() {
@@ -268,7 +270,7 @@ public struct CacheDiagnosis: Sendable {
                 if (try? root.open(path, linked: repo.linkedFolders)) == nil { unreadableManifests += 1 }
             }
             if let blobs = try? root.open(
-                repo.folder.appending("blobs"), linked: repo.linkedFolders, options: .directory),
+                repo.folder.appending("blobs"), linked: repo.linkedFolders, options: [.directory, .keepAccessTime]),
                 let listing = try? blobs.listDirectory()
             {
                 oldBlobLocks += listing.entries.count { entry in
@@ -278,13 +280,14 @@ public struct CacheDiagnosis: Sendable {
         }
 
         mutating func addLocks(of root: CacheRoot) {
-            guard let locks = try? root.open(".locks", options: .directory), let repos = try? locks.listDirectory()
+            guard let locks = try? root.open(".locks", options: [.directory, .keepAccessTime]),
+                let repos = try? locks.listDirectory()
             else {
                 return
             }
             for repo in repos.entries where repo.stat.kind == .directory {
                 folders += 1
-                guard let folder = try? locks.open(repo.name, options: .directory),
+                guard let folder = try? locks.open(repo.name, options: [.directory, .keepAccessTime]),
                     let entries = try? folder.listDirectory()
                 else { continue }
                 for entry in entries.entries where entry.stat.kind == .regular {

@@ -34,6 +34,8 @@ enum HeaderExpectation: UInt8, Sendable, Hashable {
     case neitherPageNorPointer
     /// Kept in LFS, so certainly not itself a pointer.
     case notAPointer
+    /// Torch weights by their name, not only by an extension that is used for anything.
+    case pickledTorch
 }
 
 /// What a look at a file's header gave.
@@ -133,7 +135,7 @@ extension RepoInventory {
         switch WeightFormat(fileName: name) {
         case .safetensors: return .safetensors
         case .gguf: return .gguf
-        case .torch: return .torch
+        case .torch: return isTorchForSure(name) ? .pickledTorch : .torch
         case .some: return size <= pageSizeLimit ? .neitherPageNorPointer : nil
         case nil: break
         }
@@ -141,6 +143,13 @@ extension RepoInventory {
         let suffix = dot.map { String(decoding: name[($0 + 1)...], as: UTF8.self) } ?? ""
         if pageless.contains(suffix), size <= pageSizeLimit { return .neitherPageNorPointer }
         return isLFS && size <= pointerSizeLimit ? .notAPointer : nil
+    }
+
+    /// Names under which only torch itself writes: `.bin` alone says nothing.
+    private static func isTorchForSure(_ name: [UInt8]) -> Bool {
+        let text = String(decoding: name, as: UTF8.self)
+        return [".pt", ".pth", ".ckpt"].contains { text.hasSuffix($0) }
+            || ["pytorch_model", "diffusion_pytorch_model", "adapter_model"].contains { text.hasPrefix($0) }
     }
 
     /// A login or error page that stands in for a file is smaller than this.

@@ -54,13 +54,53 @@ struct HeaderCheck: Sendable {
                 if let fault = summary.unverifiable { return .unverifiable(detail: Self.sentence(fault)) }
                 return .sound(tensors: nil, split: summary)
             }
-        case .torch:
-            // Names mean nothing here: only what is a zip archive can be judged.
+        case .torch, .pickledTorch:
+            if sniff == .torchLegacy { return checkLegacyTorch(head) }
+            // Of anything else only what torch certainly did not write can be judged.
+            if sniff == .other, expectation == .pickledTorch, let fault = Self.notTorch(head) { return fault }
             guard sniff == .zip else { return .sound(tensors: nil, split: nil) }
             return evidence(read(file, with: TorchZipParser(fileSize: size), keepsOutOfCache: isLarge)) { _ in
                 .sound(tensors: nil, split: nil)
             }
         }
+    }
+
+    /// The legacy form: behind the pickled magic number comes the pickled protocol version 1001 (`torch.serialization`).
+    private func checkLegacyTorch(_ head: [UInt8]) -> HeaderEvidence {
+        let version: [UInt8] = [0x80, 0x02, 0x4d, 0xe9, 0x03, 0x2e]
+        let start = 15
+        if head.count < start + version.count {
+            return .bad(
+                code: .truncated, reason: "UnexpectedEndOfFile",
+                detail: "UnexpectedEndOfFile: \(head.count) bytes hold only the magic number",
+                offset: UInt64(head.count))
+        }
+        guard head[start..<(start + version.count)].elementsEqual(version) else {
+            return .bad(
+                code: .headerInvalid, reason: "InvalidProtocolVersion",
+                detail: "InvalidProtocolVersion: no protocol version 1001 behind the magic number",
+                offset: UInt64(start))
+        }
+        return .sound(tensors: nil, split: nil)
+    }
+
+    /// Zeros, as a power cut leaves them, or the text of some error, under a name that torch writes.
+    private static func notTorch(_ head: [UInt8]) -> HeaderEvidence? {
+        let what: String
+        if !head.isEmpty, head.allSatisfy({ $0 == 0 }) {
+            what = "nothing but zeros"
+        } else if let first = head.first(where: { $0 > 0x20 }), [0x7b, 0x3c].contains(first),
+            head.allSatisfy({ $0 < 0x80 && $0 != 0 })
+        {
+            what = "text"
+        } else if head.isEmpty {
+            what = "nothing"
+        } else {
+            return nil
+        }
+        return .bad(
+            code: .headerInvalid, reason: "NotATorchFile", detail: "NotATorchFile: the file starts with \(what)",
+            offset: 0)
     }
 
     private func evidence<Summary>(
