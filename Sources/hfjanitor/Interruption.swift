@@ -2,20 +2,20 @@ internal import Glibc
 internal import LinuxIO
 internal import Synchronization
 
-/// Turns the first Ctrl-C or SIGTERM into a wish to stop; a second one ends the process at once.
+/// Turns the first Ctrl-C, SIGTERM or SIGHUP into a wish to stop; a second one ends the process at once.
 enum Interruption {
     /// The wish. Commands hand it to the work they start.
     static let cancellation = Cancellation()
     private static let signalNumber = Atomic<Int32>(0)
 
-    /// The exit status that a shell gives a command that such a signal ended: 130 or 143.
+    /// The exit status that a shell gives a command that such a signal ended: 130, 143 or 129.
     static var exitCode: Int32 { 128 + signalNumber.load(ordering: .relaxed) }
 
     /// Installs the handlers. To be called once before long work.
     static func install() {
         // Made now: the handler itself must not be the first to touch them.
         _ = (cancellation.isCancelled, exitCode)
-        for number in [SIGINT, SIGTERM] {
+        for number in [SIGINT, SIGTERM, SIGHUP] {
             signal(number) { number in
                 Interruption.signalNumber.store(number, ordering: .relaxed)
                 Interruption.cancellation.cancel()

@@ -14,7 +14,15 @@ struct VerificationRun {
     init(_ opened: OpenedCaches, options: VerificationOptions) throws {
         self.options = options
         resolver = TargetResolver(opened)
-        memory = Memory.open(environment: Terminal.environment, programVersion: Version.text)
+        let environment = Terminal.environment
+        let state = LedgerLocation.directory(environment: environment)
+        if opened.roots.contains(where: { root in state.map { $0.relative(to: root.path) != nil } ?? false }) {
+            // Nothing is ever written into a cache.
+            Terminal.complain("the state folder lies in the cache: nothing is remembered; see XDG_STATE_HOME")
+            memory = Memory.none
+        } else {
+            memory = Memory.open(environment: environment, programVersion: Version.text)
+        }
         Interruption.install()
         raiseDescriptorLimit()
     }

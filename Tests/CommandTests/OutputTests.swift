@@ -87,6 +87,17 @@ import Testing
         }
     }
 
+    @Test func stateFolderInsideTheCacheIsNotUsed() throws {
+        try withMixedCache { cache in
+            let before = TreeFingerprint(cache.outer.path)
+            let state = cache.outer.absolute(cache.place("state")).text
+            let run = try Program.run(
+                ["verify", "--depth", "digests", "--cache", cache.path.text], environment: ["STATE_DIRECTORY": state])
+            #expect(run.errors.contains("nothing is remembered"))
+            #expect(TreeFingerprint(cache.outer.path).differences(from: before) == [])
+        }
+    }
+
     /// Runs the program with a terminal as its output.
     private func onTerminal(_ command: [String], _ cache: TestCache, environment: [String: String]) throws -> ProgramRun
     {
