@@ -55,11 +55,15 @@ struct RepoExaminer {
     /// - Parameter onlyCommits: the revisions asked for; nil for all.
     func examine(_ repo: RepoInventory, onlyCommits: Set<CommitHash>?) -> ExaminedRepo {
         var evidence = RepoEvidence()
+        var manifests: [FileKey: ManifestEvidence] = [:]
         for snapshot in repo.snapshots {
             guard let commit = snapshot.commit, let stat = repo.manifests[commit],
                 onlyCommits.map({ $0.contains(commit) }) ?? true
             else { continue }
-            evidence.manifests[commit] = readManifest(of: commit, stat: stat, in: repo)
+            // Manifests of one inode are read once: a thousand names of a huge one must not cost a thousand times.
+            let manifest = manifests[stat.key] ?? readManifest(of: commit, stat: stat, in: repo)
+            manifests[stat.key] = manifest
+            evidence.manifests[commit] = manifest
         }
         for partial in repo.partials {
             if case .live(let how) = liveness.liveness(of: partial, in: repo) {

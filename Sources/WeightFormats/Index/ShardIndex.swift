@@ -31,13 +31,26 @@ public struct ShardIndex: Sendable {
     /// drive letter. Sub-folders are allowed.
     public static func isSafeShardName(_ name: some Collection<UInt8>) -> Bool {
         guard !name.isEmpty, name.count <= FormatLimits.maxShardNameBytes else { return false }
-        guard !name.contains(0), !name.contains(UInt8(ascii: "\\")) else { return false }
-        let head = Array(name.prefix(2))
-        if head.count == 2, head[1] == UInt8(ascii: ":"), Self.isASCIILetter(head[0]) { return false }
+        let slash = UInt8(ascii: "/")
         let dot = UInt8(ascii: ".")
-        return name.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy { component in
-            !component.isEmpty && !component.elementsEqual([dot]) && !component.elementsEqual([dot, dot])
+        var length = 0
+        var dots = 0
+        var first: UInt8 = 0
+        for (index, byte) in name.enumerated() {
+            if byte == 0 || byte == UInt8(ascii: "\\") { return false }
+            if index == 0 { first = byte }
+            if index == 1, byte == UInt8(ascii: ":"), isASCIILetter(first) { return false }
+            if byte == slash {
+                // Empty, `.` or `..`.
+                if length == 0 || (dots == length && length <= 2) { return false }
+                length = 0
+                dots = 0
+            } else {
+                length += 1
+                if byte == dot { dots += 1 }
+            }
         }
+        return length > 0 && !(dots == length && length <= 2)
     }
 
     private static func isASCIILetter(_ byte: UInt8) -> Bool {
