@@ -49,8 +49,7 @@ public struct CacheDiagnosis: Sendable {
 
     /// `hf auth login` of 1.16 and later makes the token's folder, usually the parent of the cache, private.
     private func parentCheck() -> Check? {
-        let isShared = root.stat.permissions & 0o055 != 0
-        guard isShared, !root.path.parent.isEmpty,
+        guard !root.path.parent.isEmpty,
             let parent = try? OwnedDescriptor.open(
                 trustedPath: root.path.parent, options: [.directory, .keepAccessTime]
             ).stat(),

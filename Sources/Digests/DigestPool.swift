@@ -17,14 +17,12 @@ public struct DigestPool: Sendable {
     /// The most bytes read per second by all threads together; nil for no limit.
     public var bytesPerSecond: UInt64?
 
-    /// How many processors are online.
-    public static var processorCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
-
     /// Makes a pool. Nothing runs before `run`.
     ///
     /// - Parameter threads: by default one for each processor; at least one.
     public init(
-        threads: Int = processorCount, implementation: DigestImplementation = .automatic, bytesPerSecond: UInt64? = nil
+        threads: Int = availableProcessors(), implementation: DigestImplementation = .automatic,
+        bytesPerSecond: UInt64? = nil
     ) {
         self.threads = max(1, threads)
         self.implementation = implementation

@@ -127,7 +127,7 @@ public struct FileStat: Hashable, Sendable {
 ///
 /// The filesystem's own id stands in for the device number, which may change from boot to boot.
 public struct FileVersion: Hashable, Sendable {
-    /// The filesystem's id: see `LinuxIO.filesystemID`.
+    /// The filesystem's id: see `Filesystem.id` of `LinuxIO`.
     public var filesystem: UInt64
     /// The inode number.
     public var inode: UInt64

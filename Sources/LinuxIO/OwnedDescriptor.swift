@@ -33,15 +33,12 @@ public struct OpenOptions: OptionSet, Sendable {
     public static let directory = OpenOptions(rawValue: 1)
     /// Leave the access time as it is. Only the file's owner may ask for it; others' reads move the time.
     public static let keepAccessTime = OpenOptions(rawValue: 2)
-    /// Read around the page cache.
-    public static let direct = OpenOptions(rawValue: 4)
 
     var flags: Int32 {
         // O_NONBLOCK so that a fifo put in a file's place cannot make the open wait for a writer.
         var flags = O_RDONLY | O_NONBLOCK | O_NOCTTY
         if contains(.directory) { flags |= O_DIRECTORY }
         if contains(.keepAccessTime) { flags |= Int32(HFJ_O_NOATIME) }
-        if contains(.direct) { flags |= Int32(HFJ_O_DIRECT) }
         return flags
     }
 }
