@@ -25,6 +25,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: [
         // C: what Swift cannot import.
@@ -34,10 +35,14 @@ let package = Package(
             name: "CCrypto",
             cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("crypto")]),
+        .target(
+            name: "CCurl", cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
+            linkerSettings: [.linkedLibrary("curl")]),
 
         // Pure: no I/O, no clock.
         .target(name: "HubCache", swiftSettings: strict),
         .target(name: "WeightFormats", swiftSettings: strict),
+        .target(name: "Retention", dependencies: ["HubCache"], swiftSettings: strict),
 
         // System: the operating system and the libraries.
         .target(name: "LinuxIO", dependencies: ["CLinux", "HubCache"], swiftSettings: strict),
@@ -47,7 +52,9 @@ let package = Package(
             dependencies: ["HubCache", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: strict),
 
-        // Domain: the pipeline from disk to findings.
+        .target(name: "HubClient", dependencies: ["CCurl", "HubCache", "LinuxIO"], swiftSettings: strict),
+
+        // Domain: the pipeline from disk to findings, to a plan, to what is done.
         .target(name: "CacheScan", dependencies: ["HubCache", "LinuxIO"], swiftSettings: strict),
         .target(
             name: "Verification",
@@ -55,11 +62,27 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Diagnosis", dependencies: ["CacheScan", "HubCache", "LinuxIO"], swiftSettings: strict),
 
+        .target(
+            name: "PolicyFile",
+            dependencies: ["HubCache", "LinuxIO", "Retention", .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
+        .target(name: "InUse", dependencies: ["CacheScan", "HubCache", "Ledger", "LinuxIO"], swiftSettings: strict),
+        .target(
+            name: "Removal", dependencies: ["CacheScan", "CLinux", "HubCache", "LinuxIO"], swiftSettings: strict),
+        .target(
+            name: "Enforcement",
+            dependencies: [
+                "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention",
+                "Verification",
+            ],
+            swiftSettings: strict),
+
         // Edge: parse, call, render.
         .executableTarget(
             name: "hfjanitor",
             dependencies: [
-                "CacheScan", "Diagnosis", "HubCache", "Ledger", "LinuxIO", "Verification",
+                "CacheScan", "Diagnosis", "Enforcement", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO",
+                "PolicyFile", "Removal", "Retention", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -78,6 +101,25 @@ let package = Package(
             name: "VerificationTests",
             dependencies: ["Verification", "CacheScan", "WeightFormats", "Ledger", "TestSupport"], swiftSettings: strict
         ),
+        .testTarget(name: "RetentionTests", dependencies: ["Retention", "HubCache"], swiftSettings: strict),
+        .testTarget(
+            name: "PolicyFileTests", dependencies: ["PolicyFile", "Retention", "HubCache", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "InUseTests", dependencies: ["InUse", "CacheScan", "HubCache", "Ledger", "LinuxIO", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "RemovalTests", dependencies: ["Removal", "CacheScan", "HubCache", "LinuxIO", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "EnforcementTests",
+            dependencies: [
+                "Enforcement", "CacheScan", "HubCache", "Ledger", "LinuxIO", "Removal", "Retention", "TestSupport",
+            ],
+            swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
     ]

@@ -15,17 +15,27 @@ import Testing
         "Ledger": ["HubCache", "GRDB", "GRDBSQLite"],
         "CacheScan": ["HubCache", "LinuxIO"],
         "Verification": ["CacheScan", "Digests", "HubCache", "Ledger", "LinuxIO", "WeightFormats"],
+        "Retention": ["HubCache"],
+        "HubClient": ["CCurl", "HubCache", "LinuxIO"],
+        "PolicyFile": ["HubCache", "LinuxIO", "Retention", "Yams"],
+        "InUse": ["CacheScan", "HubCache", "Ledger", "LinuxIO"],
+        "Removal": ["CLinux", "CacheScan", "HubCache", "LinuxIO"],
+        "Enforcement": [
+            "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
+        ],
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
         "hfjanitor": [
-            "ArgumentParser", "CacheScan", "Diagnosis", "FoundationEssentials", "HubCache", "Ledger", "LinuxIO",
-            "Verification",
+            "ArgumentParser", "CacheScan", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache", "HubClient",
+            "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Retention", "Verification",
         ],
     ]
     /// Where the C library and synchronisation belong: not in pure modules.
     private static let system: Set<String> = ["Glibc", "Synchronization"]
-    private static let pure: Set<String> = ["HubCache", "WeightFormats"]
+    private static let pure: Set<String> = ["HubCache", "WeightFormats", "Retention"]
     /// The only modules that touch memory the compiler cannot prove.
-    private static let mayBeUnsafe: Set<String> = ["LinuxIO", "Digests", "Ledger", "CacheScan", "hfjanitor"]
+    private static let mayBeUnsafe: Set<String> = [
+        "LinuxIO", "Digests", "Ledger", "CacheScan", "HubClient", "Removal", "hfjanitor",
+    ]
 
     private struct Source: CustomTestStringConvertible, Sendable {
         var module: String

@@ -1,0 +1,2 @@
+// Begun: see ARCHITECTURE.md.
+enum EnforcementModule {}
