@@ -94,6 +94,16 @@ void hfj_name_thread(const char *_Nonnull name);
 /// Whether a process with that id exists (kill with signal 0, EPERM counts). 1 or 0.
 int hfj_process_exists(int pid);
 
+/// Whether files of an open file's extents may be shared with others, or are stored otherwise than written (FS_IOC_FIEMAP):
+/// 1 when an extent is shared, compressed, encoded or inline; 0 when none is; or -errno.
+int hfj_shares_extents(int fd);
+
+/// syncfs(2). 0 or -errno.
+int hfj_sync_filesystem(int fd);
+
+/// Whether the system says that its clock follows a reference (adjtimex(2), STA_UNSYNC). 1 or 0, or -errno.
+int hfj_clock_is_synchronised(void);
+
 /// How many processors this process may run on (sched_getaffinity).
 int hfj_available_processors(void);
 
