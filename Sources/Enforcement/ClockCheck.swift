@@ -39,7 +39,9 @@ extension ClockReading {
         if let earlier {
             if time.nanoseconds &+ Self.slack < earlier.time.nanoseconds {
                 return .untrusted(
-                    reason: "the clock is \(Self.words(earlier.time.nanoseconds &- time.nanoseconds)) behind an earlier run's")
+                    reason:
+                        "the clock is \(Self.words(earlier.time.nanoseconds &- time.nanoseconds)) behind an earlier run's"
+                )
             }
             if earlier.bootID == bootID, !bootID.isEmpty {
                 let jump = (time.nanoseconds &- earlier.time.nanoseconds) &- (sinceBoot &- earlier.sinceBoot)
@@ -50,7 +52,8 @@ extension ClockReading {
         }
         if let youngest, youngest.nanoseconds > time.nanoseconds &+ Self.slack {
             return .untrusted(
-                reason: "the clock is \(Self.words(youngest.nanoseconds &- time.nanoseconds)) behind changes in the cache")
+                reason:
+                    "the clock is \(Self.words(youngest.nanoseconds &- time.nanoseconds)) behind changes in the cache")
         }
         if isSynchronised == false, sinceBoot < Self.earlyInBoot {
             return .untrusted(reason: "the machine has just started and its clock is not synchronised yet")
@@ -65,6 +68,7 @@ extension ClockReading {
 
     private static func words(_ nanoseconds: Int64) -> String {
         let seconds = Int64(nanoseconds.magnitude / 1_000_000_000)
-        return seconds < 7200 ? "\(seconds / 60) min" : seconds < 172_800 ? "\(seconds / 3600) h" : "\(seconds / 86_400) days"
+        return seconds < 7200
+            ? "\(seconds / 60) min" : seconds < 172_800 ? "\(seconds / 3600) h" : "\(seconds / 86_400) days"
     }
 }

@@ -83,6 +83,10 @@ public struct EnforcementPass {
 
     /// Runs it. Blocks until it is done.
     public func run() -> PassOutcome {
+        withoutActuallyEscaping(evidence) { run(evidence: $0) }
+    }
+
+    private func run(evidence: @escaping (Item) -> ItemEvidence) -> PassOutcome {
         var facts = facts
         var learned: [Item: [Kept]] = [:]
         var looked: [Item: ItemEvidence] = [:]

@@ -2,9 +2,7 @@ public import HubCache
 internal import InUse
 public import Ledger
 public import LinuxIO
-internal import Removal
 public import Retention
-internal import Synchronization
 
 /// What the Hub says when it is asked whether it would give a file back.
 public enum HubReply: Sendable, Hashable {
@@ -49,7 +47,7 @@ public final class Enforcer: Sendable {
     let ledger: Ledger
     let cancellation: Cancellation
     private let askHub: @Sendable (HubQuestion) -> HubReply
-    private let passes = Mutex<[Int: UsePass]>([:])
+    let usePass = UsePass()
 
     /// Makes an enforcer.
     ///
@@ -70,12 +68,12 @@ public final class Enforcer: Sendable {
     // MARK: planning
 
     /// What the policy would do.
-    public func plan() -> Plan { planner(caches.map(\.facts), [:]).plan(evidence: evidence) }
+    public func plan() -> Plan { planner(caches.map(\.facts), [:]).plan(evidence: evidence(of:)) }
 
     /// What becomes of items, and why.
     public func explain(_ items: [Item]) -> [Explanation] {
         let planner = planner(caches.map(\.facts), [:])
-        return items.map { planner.explain($0, evidence: evidence) }
+        return items.map { planner.explain($0, evidence: evidence(of:)) }
     }
 
     private func planner(_ facts: [CacheFacts], _ learned: [Item: [Kept]]) -> Planner {
@@ -93,7 +91,7 @@ public final class Enforcer: Sendable {
         let before = freeBytes()
         let pass = withoutActuallyEscaping(report) { report in
             EnforcementPass(
-                facts: caches.map(\.facts), planner: planner, evidence: evidence, ask: ask,
+                facts: caches.map(\.facts), planner: planner, evidence: evidence(of:), ask: ask,
                 carryOut: { self.carryOut($0.map(\.item), overrides: .none) },
                 isCancelled: { self.cancellation.isCancelled }, report: report
             ).run()

@@ -1,5 +1,6 @@
 internal import CacheScan
-public import HubCache
+internal import HubCache
+internal import InUse
 internal import LinuxIO
 internal import Retention
 internal import Verification
@@ -13,7 +14,7 @@ struct FactsBuilder {
     let store: StoreInventory
     let remembered: RememberedCache
     /// The holds of a repo, by its folder.
-    let holds: (BytePath) -> [ActiveHold]
+    let holds: (BytePath) -> [Hold]
 
     /// Makes the facts.
     func build() -> GatheredCache {
@@ -27,15 +28,18 @@ struct FactsBuilder {
             bytes: report.bytes)
         facts.watchedSince = remembered.watchedSince
         facts.refusal = remembered.refusal
-        var gathered = GatheredCache(root: root, facts: facts, report: report, questions: [],
+        var gathered = GatheredCache(
+            root: root, facts: facts, report: report, questions: [],
             partialBytes: holdings.reduce(0) { $1.partials.values.reduce($0) { $0 &+ $1.allocated } }, store: store,
             linkedFromElsewhere: holdings.reduce(into: []) { $0.formUnion($1.elsewhere) })
         var account = StorageAccount(store: store)
+        var records: [UsageRecord] = []
         let reports = Dictionary(report.repos.map { ($0.folder, $0) }, uniquingKeysWith: { first, _ in first })
         for repo in holdings.sorted(by: { $0.id < $1.id }) {
             guard let report = reports[repo.folder] else { continue }
-            add(repo, report, account: &account, to: &gathered)
+            add(repo, report, account: &account, records: &records, to: &gathered)
         }
+        judgeUse(records, of: &gathered.facts)
         for repo in holdings {
             for path in repo.elsewhere { account.holdFromElsewhere(path) }
             for payload in repo.publishing { account.holdForPublication(payload) }
@@ -46,7 +50,8 @@ struct FactsBuilder {
     }
 
     private func add(
-        _ repo: RepoHoldings, _ report: RepoReport, account: inout StorageAccount, to gathered: inout GatheredCache
+        _ repo: RepoHoldings, _ report: RepoReport, account: inout StorageAccount, records: inout [UsageRecord],
+        to gathered: inout GatheredCache
     ) {
         let place = gathered.facts.repos.count
         gathered.facts.repos.append(RepoFacts(id: repo.id, folder: repo.folder))
@@ -81,15 +86,13 @@ struct FactsBuilder {
                 }
             }
             facts.youngestChange = revision.youngestChange
-            let use = remembered.use(
-                of: revision, blobs: revision.blobs.map { repo.blobs[$0].name }, in: repo.folder)
-            facts.lastUse = use.lastUse
-            facts.lastOpen = use.lastOpen
-            facts.supersededAt =
-                judged.refs.isEmpty
-                ? remembered.superseded[repo.folder]?[revision.commit].flatMap { moved in
-                    (use.lastOpen?.time ?? Timestamp(nanoseconds: .min)) > moved ? nil : moved
-                } : nil
+            records.append(
+                UsageRecord(
+                    repo: place,
+                    opens: remembered.opens(
+                        of: revision.commit, blobs: revision.blobs.map { repo.blobs[$0].name }, in: repo.folder),
+                    files: revision.times))
+            if judged.refs.isEmpty { facts.supersededAt = remembered.superseded[repo.folder]?[revision.commit] }
             facts.wasComplete =
                 judged.state == .complete || remembered.complete[repo.folder]?.contains(revision.commit) ?? false
             let errors = judged.findings.filter { $0.severity == .error }
@@ -99,7 +102,7 @@ struct FactsBuilder {
             facts.isRepairExhausted =
                 remembered.exhaustedRepairs[repo.folder]?.contains(revision.commit) ?? false
             facts.refetchBytes = revision.contentBytes
-            facts.keepers = keepers + holds.filter { $0.covers(revision.commit) }.map { Kept(by: .hold, $0.detail) }
+            facts.keepers = keepers + holds.filter { $0.covers(revision.commit) }.map { Kept(by: .hold, $0.words) }
             if let foreign = revision.foreignFiles.first {
                 let others = revision.foreignFiles.count > 1 ? " and \(revision.foreignFiles.count - 1) more" : ""
                 facts.keepers.append(Kept(by: .foreignFiles, "'\(foreign.display)'\(others): no client put it there"))
@@ -112,6 +115,18 @@ struct FactsBuilder {
         addFiles(
             of: repo, report, place: place, keepers: keepers, blobNodes: blobNodes, account: &account,
             to: &gathered.facts)
+    }
+
+    /// Says when each revision was last used: sweeps by backups and the like are no use.
+    private func judgeUse(_ records: [UsageRecord], of facts: inout CacheFacts) {
+        let judgement = UsageJudgement(records, repoCount: facts.repos.count)
+        for (index, use) in judgement.revisions.enumerated() {
+            facts.revisions[index].lastUse = use.lastUse
+            facts.revisions[index].lastOpen = use.lastOpen
+            if let moved = facts.revisions[index].supersededAt, let open = use.lastOpen, open.time > moved {
+                facts.revisions[index].supersededAt = nil
+            }
+        }
     }
 
     /// What keeps everything of a repo.
@@ -182,20 +197,4 @@ struct FactsBuilder {
             }
         }
     }
-}
-
-/// A hold that is in force.
-public struct ActiveHold: Sendable, Hashable {
-    /// The commit it is on; nil: the whole repo.
-    public var commit: CommitHash?
-    /// Who holds it until when, for a person.
-    public var detail: String
-
-    /// Makes a hold.
-    public init(commit: CommitHash?, detail: String) {
-        self.commit = commit
-        self.detail = detail
-    }
-
-    func covers(_ other: CommitHash) -> Bool { commit == nil || commit == other }
 }

@@ -60,10 +60,10 @@ public struct FactsGatherer: Sendable {
         let (holdings, store) = found.withLock { $0 }
         var remembered = RememberedCache(ledger: ledger, cache: root.path, attempts: whole.repair.attempts, now: now)
         remembered.refusal = refusal(of: root, enforcer: whole.enforcer)
-        let uses = UseProbe(root: root, ledger: ledger, now: now)
+        let holds = HoldReader(root: root, now: now)
         return FactsBuilder(
             root: root, policy: policy, report: report, holdings: holdings, store: store ?? StoreInventory(),
-            remembered: remembered, holds: { uses.holds(of: $0) }
+            remembered: remembered, holds: { holds.holds(of: $0) }
         ).build()
     }
 
@@ -71,7 +71,9 @@ public struct FactsGatherer: Sendable {
     private func refusal(of root: CacheRoot, enforcer: String?) -> String? {
         if root.filesystem.isReadOnly { return "the cache is on a read-only filesystem" }
         if root.filesystem.kind.isNetwork, enforcer != hostName() {
-            return enforcer.map { "the cache is on a network filesystem, where only '\($0)' may remove (shared.enforcer)" }
+            return enforcer.map {
+                "the cache is on a network filesystem, where only '\($0)' may remove (shared.enforcer)"
+            }
                 ?? "the cache is on a network filesystem; name the one host that may remove in 'shared: {enforcer: …}'"
         }
         return nil

@@ -59,18 +59,14 @@ struct RememberedCache: Sendable {
         watchedSince = ledger.watchedSince(cache: cache)
     }
 
-    /// When a revision was last used and last opened.
-    func use(
-        of revision: RepoHoldings.Revision, blobs: [BytePath], in folder: BytePath
-    ) -> (lastUse: LastUse?, lastOpen: LastUse?) {
-        var lastOpen = revision.lastAccess.map { LastUse(time: $0, source: .atime) }
+    /// The recorded opens of a revision: of any blob that it links to, and of itself.
+    func opens(of commit: CommitHash, blobs: [BytePath], in folder: BytePath) -> [Timestamp] {
+        var times: [Timestamp] = []
         if let recorded = opens[folder], let youngest = blobs.compactMap({ recorded[$0] }).max() {
-            lastOpen = LastUse.younger(lastOpen, LastUse(time: youngest, source: .open))
+            times.append(youngest)
         }
-        if let recorded = openedRevisions[folder]?[revision.commit] {
-            lastOpen = LastUse.younger(lastOpen, LastUse(time: recorded, source: .open))
-        }
-        return (LastUse.younger(lastOpen, LastUse(time: revision.lastChange, source: .mtime)), lastOpen)
+        if let recorded = openedRevisions[folder]?[commit] { times.append(recorded) }
+        return times
     }
 
     /// What the Hub said to a question.

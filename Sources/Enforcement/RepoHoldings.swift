@@ -1,4 +1,5 @@
-internal import HubCache
+public import HubCache
+internal import Retention
 internal import Verification
 
 /// What a plan needs of one repo's inventory, made while the repo is at hand so that the inventory need not be kept.
@@ -22,10 +23,8 @@ struct RepoHoldings: Sendable {
         /// Bytes on the disk of everything that is its alone: folders, links, files, manifest, refs.
         var ownBytes: UInt64 = 0
         var youngestChange: Timestamp
-        /// The youngest access time later than its file's last change.
-        var lastAccess: Timestamp?
-        /// The youngest change of content.
-        var lastChange: Timestamp
+        /// The times of its contents, each once.
+        var times: [UsageRecord.FileTimes] = []
         var contentBytes: UInt64 = 0
         var foreignFiles: [BytePath] = []
         var question: HubQuestion?
@@ -58,7 +57,7 @@ struct RepoHoldings: Sendable {
         revisions = repo.snapshots.compactMap { snapshot in
             guard let commit = snapshot.commit else { return nil }
             var revision = Revision(
-                commit: commit, youngestChange: snapshot.folder.changed, lastChange: Timestamp(nanoseconds: .min),
+                commit: commit, youngestChange: snapshot.folder.changed,
                 identity: SnapshotIdentity(of: snapshot, in: repo, store: observed.store))
             revision.ownBytes =
                 snapshot.folder.allocated &+ Self.folderBytes(of: snapshot)
@@ -84,13 +83,14 @@ struct RepoHoldings: Sendable {
                     revision.youngestChange = max(revision.youngestChange, entry.stat.changed)
                 }
                 revision.youngestChange = max(revision.youngestChange, stat.changed)
-                revision.lastChange = max(revision.lastChange, stat.modified)
-                if stat.accessed > stat.modified {
-                    revision.lastAccess = max(revision.lastAccess ?? stat.accessed, stat.accessed)
-                }
-                if contents.insert(stat.key).inserted { revision.contentBytes &+= stat.size }
+                guard contents.insert(stat.key).inserted else { continue }
+                revision.contentBytes &+= stat.size
+                revision.times.append(UsageRecord.FileTimes(stat))
             }
-            if contents.isEmpty { revision.lastChange = snapshot.folder.modified }
+            if contents.isEmpty {
+                let folder = snapshot.folder.modified
+                revision.times = [UsageRecord.FileTimes(accessed: folder, modified: folder)]
+            }
             revision.blobs = blobsUsed.sorted()
             revision.foreignFiles = observed.foreignFiles(of: commit)
             revision.question = observed.largestFile(of: commit).map {

@@ -1,6 +1,6 @@
 internal import CacheScan
-public import HubCache
-public import Ledger
+internal import HubCache
+internal import Ledger
 internal import LinuxIO
 internal import Retention
 

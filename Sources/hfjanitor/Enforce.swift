@@ -32,7 +32,8 @@ struct Enforce: ParsableCommand {
                 throw CommandFailure(
                     status: .policy,
                     message:
-                        "the policy only observes: 'hfjanitor plan' shows what it would do; set 'mode: enforce', or pass --yes")
+                        "the policy only observes: 'hfjanitor plan' shows what it would do; set 'mode: enforce', or pass --yes"
+                )
             }
             if !caches.json { session.sayWhatIsAbsent() }
             let text = PlanText(caches: session.gathered)
@@ -46,7 +47,9 @@ struct Enforce: ParsableCommand {
                     Terminal.complain("\(text.name(action.item)): \(displayText(of: message))")
                 }
             }
-            if caches.json { try printJSON(EnforceDocument(session: session, result: result)) } else {
+            if caches.json {
+                try printJSON(EnforceDocument(session: session, result: result))
+            } else {
                 text.show(result)
             }
             return result.status

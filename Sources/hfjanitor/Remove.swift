@@ -51,7 +51,8 @@ struct Remove: ParsableCommand {
             }
             if !plan.actions.isEmpty && !yes {
                 guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else {
-                    throw CommandFailure(status: .usage, message: "not a terminal: pass --yes to remove without being asked")
+                    throw CommandFailure(
+                        status: .usage, message: "not a terminal: pass --yes to remove without being asked")
                 }
                 let bytes = plan.actions.reduce(UInt64(0)) { $0 &+ $1.bytes }
                 Terminal.write(

@@ -91,7 +91,8 @@ struct RetentionSession {
             case .repo(let cache, let id, let commit):
                 guard let place = place(of: resolver.roots[cache]) else {
                     throw CommandFailure(
-                        status: .usage, message: "'\(displayText(of: target))' is in no cache that is looked at; pass --cache")
+                        status: .usage,
+                        message: "'\(displayText(of: target))' is in no cache that is looked at; pass --cache")
                 }
                 try selection.add(id, commit, cache: place, in: gathered[place])
             case .cache:
