@@ -61,7 +61,7 @@ public final class CacheRoot: Sendable {
     /// What `stat` says of something below the root, itself when it is a link.
     ///
     /// - Throws: `SystemCallFailure` as statx(2).
-    public func stat(of location: BytePath) throws(SystemCallFailure) -> FileStat {
+    func stat(of location: BytePath) throws(SystemCallFailure) -> FileStat {
         location.isEmpty ? stat : try descriptor.stat(of: location)
     }
 

@@ -131,6 +131,8 @@ public struct CacheScan: Sendable {
                 if let child = try? folder.open(entry.name, options: [.directory, .keepAccessTime]) {
                     scanLockFolder(child, at: location.appending(entry.name), depth: depth + 1, into: &result)
                 }
+            } else if entry.stat.kind == .regular, entry.name.hasSuffix(".hold") {
+                result.holds.append(location.appending(entry.name))
             } else if entry.stat.kind == .regular, entry.stat.size > 0, entry.name.hasSuffix(".lock"),
                 let file = try? folder.open(entry.name, options: .keepAccessTime),
                 let content = try? file.readAll(limit: SoftLock.sizeLimit),
@@ -146,6 +148,8 @@ public struct CacheScan: Sendable {
 public struct LockListing: Sendable {
     /// Lock files that hold the name of a process: see `SoftLock`.
     public internal(set) var softLocks: [SoftLock] = []
+    /// Files that say that a repo is held, relative to the cache root; not looked into.
+    public internal(set) var holds: [BytePath] = []
     /// What could not be looked at.
     public internal(set) var strays: [Stray] = []
     /// Bytes on the disk of everything in it; the folder itself is the root's.

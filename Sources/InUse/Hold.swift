@@ -102,7 +102,9 @@ public struct HoldReader: Sendable {
         var held: Set<BytePath> = []
         for file in files {
             let folder = file.parent.lastComponent
-            guard !held.contains(folder), let stat = try? root.stat(of: file),
+            guard !held.contains(folder),
+                let stat = try? root.open(file.parent, options: [.directory, .keepAccessTime])
+                    .stat(of: file.lastComponent),
                 read(file, stat: stat)?.isValid(at: now) ?? false
             else { continue }
             held.insert(folder)

@@ -72,9 +72,9 @@ public struct HoldWriter: Sendable {
                         call: "flock", errno: SystemCallFailure.unsupportedNumber, subject: place.appending(name))
                 }
                 try file.append(content)
-                try file.synchronize()
-                try locks.rename(temporary, to: name)
-                try locks.synchronize()
+                try file.flushToDisk()
+                try locks.giveName(name, to: temporary)
+                try locks.flushToDisk()
                 return HeldHold(path: place.appending(name), descriptor: file)
             } catch {
                 if error.errno == SystemCallFailure.existsNumber { continue }

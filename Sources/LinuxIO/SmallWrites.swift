@@ -65,7 +65,7 @@ extension OwnedDescriptor {
     /// Waits until a file's content, or a directory's entries, are on the disk.
     ///
     /// - Throws: `SystemCallFailure` as fsync(2).
-    public borrowing func synchronize() throws(SystemCallFailure) {
+    public borrowing func flushToDisk() throws(SystemCallFailure) {
         let descriptor = raw
         _ = try checked("fsync", .empty) { fsync(descriptor) == 0 ? 0 : -errno }
     }
@@ -73,7 +73,7 @@ extension OwnedDescriptor {
     /// Gives an entry of this directory another name, in place of what had that name.
     ///
     /// - Throws: `SystemCallFailure` as renameat(2).
-    public borrowing func rename(_ name: BytePath, to new: BytePath) throws(SystemCallFailure) {
+    public borrowing func giveName(_ new: BytePath, to name: BytePath) throws(SystemCallFailure) {
         let directory = raw
         _ = try checked("rename", name) {
             unsafe withCName(name) { from in

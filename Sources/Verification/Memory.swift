@@ -72,10 +72,36 @@ public struct Memory: Sendable {
         if !bad.isEmpty { ledger.remember(badHeaders: bad) }
     }
 
+    /// Remembers what refs named in a pass, and which revisions were complete.
+    func remember(_ seen: SeenInPass, cache: BytePath, startedAt: Timestamp) {
+        let revisions = seen.all()
+        if !revisions.isEmpty { ledger.note(revisions: revisions, cache: cache, at: startedAt) }
+    }
+
     /// Remembers digests that were computed.
     func remember(_ digests: [HashedContent]) {
         if !digests.isEmpty { ledger.remember(digests: digests) }
     }
+}
+
+/// What a pass sees of revisions, collected so that it is written at once.
+final class SeenInPass: Sendable {
+    private let repos = Mutex<[SeenRevisions]>([])
+
+    func add(_ repo: RepoInventory, _ report: RepoReport) {
+        guard repo.id != nil, let folder = repo.folder.exactText else { return }
+        var seen = SeenRevisions(repo: folder, refs: [:], complete: [])
+        for ref in repo.refs {
+            if let name = ref.name.exactText, let commit = ref.commit { seen.refs[name] = commit }
+        }
+        for revision in report.revisions where revision.state == .complete && revision.fileCount > 0 {
+            if let commit = revision.commit { seen.complete.insert(commit) }
+        }
+        guard !seen.refs.isEmpty || !seen.complete.isEmpty else { return }
+        repos.withLock { $0.append(seen) }
+    }
+
+    func all() -> [SeenRevisions] { repos.withLock { $0 } }
 }
 
 /// What is known from earlier runs about the files of a cache, loaded when it is first asked for.

@@ -132,10 +132,13 @@ public struct Verifier: Sendable {
         let cancellation = cancellation
         let progress = progress
         progress.begin(repos: folders.count)
+        let seen = SeenInPass()
+        defer { memory.remember(seen, cache: scan.root.path, startedAt: startedAt) }
         @Sendable func report(_ examined: ExaminedRepo) -> RepoReport {
             let report = examined.report(
                 store: listing.store, depth: depth, displayID: examined.repo.displayID(in: scan.root.path))
             observe?(ObservedRepo(examined, report: report, store: listing.store))
+            seen.add(examined.repo, report)
             return report
         }
         @Sendable func examine(_ folder: CacheListing.RepoFolder) -> ExaminedRepo? {
@@ -244,6 +247,7 @@ public struct Verifier: Sendable {
         report.repos = repos
         if isWhole {
             report.bytes = tally.total
+            report.holdFiles = locks.holds
             let used = payloadUsers.keys.reduce(UInt64(0)) { $0 &+ (listing.store.payloads[$1]?.stat.allocated ?? 0) }
             report.otherBytes = other.total &- min(used, other.total)
             judgeRoot(listing, locks, payloadUsers: payloadUsers, into: &report)

@@ -21,10 +21,18 @@ struct OpenedCaches {
     /// The default cache's path when nothing was named and it does not exist yet.
     let absentDefault: BytePath?
 
-    /// Opens the caches.
+    /// Opens the caches, and when root runs on another user's, becomes that user for good: see `Owner`.
+    ///
+    /// What root alone may read, such as a policy, has to be read before.
     ///
     /// - Throws: `CommandFailure` when a named cache is not there or cannot be read.
     init(_ options: CacheOptions) throws {
+        try self.init(opening: options)
+        try Owner.become(ofAll: roots)
+    }
+
+    /// Opens the caches, and leaves this process whose it is.
+    init(opening options: CacheOptions) throws {
         let locator = CacheLocator(environment: Terminal.environment)
         if options.cache.isEmpty {
             let path = locator.hubCache
@@ -218,6 +226,7 @@ struct TargetResolver {
             throw CommandFailure(status: .cannotRead, message: "cannot read '\(path.display)': \(error.reason)")
         }
         if let known = roots.firstIndex(where: { $0.stat.key == root.stat.key }) { return known }
+        try Owner.become(ofAll: [root])
         roots.append(root)
         return roots.count - 1
     }
