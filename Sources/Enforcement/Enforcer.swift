@@ -46,23 +46,19 @@ public final class Enforcer: Sendable {
     let settings: Settings
     let ledger: Ledger
     let cancellation: Cancellation
-    private let askHub: @Sendable (HubQuestion) -> HubReply
     let usePass = UsePass()
 
     /// Makes an enforcer.
     ///
     /// - Parameters:
     ///   - ledger: what is remembered of opens, openers and the Hub's answers.
-    ///   - askHub: asks the Hub; called right before a revision goes, from the thread that enforces.
     public init(
-        caches: [GatheredCache], settings: Settings, ledger: Ledger, cancellation: Cancellation = Cancellation(),
-        askHub: @escaping @Sendable (HubQuestion) -> HubReply
+        caches: [GatheredCache], settings: Settings, ledger: Ledger, cancellation: Cancellation = Cancellation()
     ) {
         self.caches = caches
         self.settings = settings
         self.ledger = ledger
         self.cancellation = cancellation
-        self.askHub = askHub
     }
 
     // MARK: planning
@@ -86,21 +82,26 @@ public final class Enforcer: Sendable {
 
     /// Carries the plan out once.
     ///
-    /// - Parameter report: is told what happens, as it happens.
-    public func enforce(report: (PassEvent) -> Void) -> PassReport {
+    /// - Parameters:
+    ///   - askHub: asks the Hub; called right before a revision goes.
+    ///   - report: is told what happens, as it happens.
+    public func enforce(askHub: (HubQuestion) -> HubReply, report: (PassEvent) -> Void) -> PassReport {
         let before = freeBytes()
         let pass = withoutActuallyEscaping(report) { report in
-            EnforcementPass(
-                facts: caches.map(\.facts), planner: planner, evidence: evidence(of:), ask: ask,
-                carryOut: { self.carryOut($0.map(\.item), overrides: .none) },
-                isCancelled: { self.cancellation.isCancelled }, report: report
-            ).run()
+            withoutActuallyEscaping(askHub) { askHub in
+                EnforcementPass(
+                    facts: caches.map(\.facts), planner: planner, evidence: evidence(of:),
+                    ask: { self.ask($0, askHub) },
+                    carryOut: { self.carryOut($0.map(\.item), overrides: .none) },
+                    isCancelled: { self.cancellation.isCancelled }, report: report
+                ).run()
+            }
         }
         return waitForSpace(after: pass, freeBefore: before)
     }
 
     /// Asks the Hub whether it would give a revision back, and remembers what it says.
-    private func ask(_ item: Item) -> HubStanding {
+    private func ask(_ item: Item, _ askHub: (HubQuestion) -> HubReply) -> HubStanding {
         guard case .revision(let cache, let index) = item, let question = caches[cache].questions[index] else {
             return .refused(reason: "nothing in it has an etag to ask the Hub for")
         }

@@ -1,7 +1,7 @@
 internal import CacheScan
 internal import Digests
 internal import HubCache
-internal import Ledger
+public import Ledger
 internal import LinuxIO
 internal import Synchronization
 
@@ -11,12 +11,13 @@ internal import Synchronization
 public struct Memory: Sendable {
     private let ledger: Ledger
 
-    private init(_ ledger: Ledger) { self.ledger = ledger }
+    /// The memory that a ledger is.
+    public init(_ ledger: Ledger) { self.ledger = ledger }
 
     /// No memory at all.
     public static var none: Memory { Memory(Ledger.disabled) }
 
-    /// The memory of a user: in `$STATE_DIRECTORY`, else in the user's state folder. Always usable; see `problem`.
+    /// The memory of a user: in `$STATE_DIRECTORY`, else in the user's state folder. Always usable; see `takeProblem`.
     ///
     /// - Parameters:
     ///   - environment: the process's environment.

@@ -19,15 +19,22 @@ struct Enforce: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "End with this much room above the floor: a size such as 200GB.", valueName: "size", visibility: .default))
-    var free: ByteCount?
+            "End with this much room above the floor: a size such as 200GB.", valueName: "size"))
+    var free: String?
 
     @Flag(help: "Act although the policy only observes.")
     var yes = false
 
+    private func room() throws -> UInt64? {
+        guard let free else { return nil }
+        do throws(UnitError) { return try ByteCount.parse(free) } catch {
+            throw CommandFailure(status: .usage, message: "--free: \(error.message)")
+        }
+    }
+
     func run() throws {
         try reportingFailures {
-            let session = try RetentionSession(caches, room: free?.bytes)
+            let session = try RetentionSession(caches, room: try room())
             guard session.policy.mode == .enforce || yes else {
                 throw CommandFailure(
                     status: .policy,
@@ -37,7 +44,8 @@ struct Enforce: ParsableCommand {
             }
             if !caches.json { session.sayWhatIsAbsent() }
             let text = PlanText(caches: session.gathered)
-            let result = try session.enforce { event in
+            let hub = HubQuestioner(environment: Terminal.environment)
+            let report = session.enforcer.enforce(askHub: hub.ask) { event in
                 if caches.json { return }
                 switch event {
                 case .removed(let action, _): Terminal.print("  " + text.line(action))
@@ -48,11 +56,15 @@ struct Enforce: ParsableCommand {
                 }
             }
             if caches.json {
-                try printJSON(EnforceDocument(session: session, result: result))
+                try printJSON(
+                    EnforceDocument(
+                        mode: session.policy.mode, time: session.now, caches: session.gathered, report: report))
             } else {
-                text.show(result)
+                text.show(report)
             }
-            return result.status
+            if report.pass.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
+            if !report.pass.failed.isEmpty { return .cannotWrite }
+            return report.isReached && report.pass.kept.isEmpty ? .good : .busy
         }
     }
 }

@@ -70,3 +70,35 @@ struct EnforceDocument: Encodable {
         }
     }
 }
+
+/// `hfjanitor.rm/1`: what `rm` did, or would.
+struct RemovalDocument: Encodable {
+    var schema = "hfjanitor.rm/1"
+    var time: String
+    var removed: [PlanDocument.Action]
+    var kept: [PlanDocument.KeptEntry]
+    var failed: [PlanDocument.Action]
+
+    /// - Parameter outcome: nil for a dry run: then `removed` is what would be.
+    init(_ caches: [GatheredCache], _ plan: NamedRemovalPlan, _ outcome: PassOutcome?, time: Timestamp) {
+        self.time = formatTime(time)
+        func names(_ item: Item) -> ItemNames { ItemNames(facts: caches[item.cache].facts) }
+        removed =
+            outcome?.removed.map { done in
+                var action = done.action
+                action.bytes = done.bytes
+                return PlanDocument.Action(action, names: names(action.item))
+            } ?? plan.actions.map { PlanDocument.Action($0, names: names($0.item)) }
+        kept =
+            plan.kept.map {
+                PlanDocument.KeptEntry($0.item, bytes: $0.bytes, reasons: $0.reasons, names: names($0.item))
+            }
+            + (outcome?.kept ?? []).map {
+                PlanDocument.KeptEntry(
+                    $0.action.item, bytes: $0.action.bytes, reasons: $0.reasons, names: names($0.action.item))
+            }
+        failed = (outcome?.failed ?? []).map {
+            PlanDocument.Action($0.action, names: names($0.action.item), detail: $0.message)
+        }
+    }
+}

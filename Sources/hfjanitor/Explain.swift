@@ -22,8 +22,7 @@ struct Explain: ParsableCommand {
     func run() throws {
         try reportingFailures {
             var session = try RetentionSession(caches, at: at)
-            let items = try session.items(named: [target])
-            let explanations = session.explain(items)
+            let explanations = session.enforcer.explain(try session.removal(named: [target]).items)
             if caches.json {
                 try printJSON(ExplainDocument(explanations, caches: session.gathered))
             } else {

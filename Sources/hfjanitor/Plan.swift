@@ -28,7 +28,7 @@ struct PlanCommand: ParsableCommand {
     func run() throws {
         try reportingFailures {
             let session = try RetentionSession(caches, at: at)
-            let plan = try session.plan()
+            let plan = session.enforcer.plan()
             if caches.json {
                 try printJSON(
                     PlanDocument(mode: session.policy.mode, time: session.now, caches: session.gathered, plan: plan))

@@ -36,33 +36,20 @@ struct Remove: ParsableCommand {
     func run() throws {
         try reportingFailures {
             var session = try RetentionSession(caches)
-            let items = try session.items(named: targets)
-            let plan = session.removal(of: items, force: force, assumesUnused: assumeUnused)
+            let removal = try session.removal(
+                named: targets, overrides: Overrides(force: force, assumesUnused: assumeUnused))
+            let plan = session.enforcer.plan(removal)
             let text = PlanText(caches: session.gathered)
-            if dryRun || !caches.json {
-                if !caches.json {
-                    plan.actions.forEach { Terminal.print(text.line($0)) }
-                    plan.kept.forEach { Terminal.print(text.line($0)) }
-                }
+            if !caches.json {
+                plan.actions.forEach { Terminal.print(text.line($0)) }
+                plan.kept.forEach { Terminal.print(text.line($0)) }
             }
             if dryRun {
-                if caches.json { try printJSON(RemovalDocument(session: session, plan: plan, result: nil)) }
+                if caches.json { try printJSON(RemovalDocument(session.gathered, plan, nil, time: session.now)) }
                 return plan.kept.isEmpty ? .good : .busy
             }
-            if !plan.actions.isEmpty && !yes {
-                guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else {
-                    throw CommandFailure(
-                        status: .usage, message: "not a terminal: pass --yes to remove without being asked")
-                }
-                let bytes = plan.actions.reduce(UInt64(0)) { $0 &+ $1.bytes }
-                Terminal.write(
-                    "Remove \(counted(plan.actions.count, "item")), \(formatBytes(bytes))? [y/N] ", to: STDERR_FILENO)
-                guard ["y", "yes"].contains((readLine() ?? "").lowercased()) else {
-                    Terminal.complain("nothing was removed")
-                    return .found
-                }
-            }
-            let result = session.carryOut(plan) { event in
+            if !plan.actions.isEmpty && !yes { guard try isConfirmed(plan) else { return .found } }
+            let outcome = session.enforcer.remove(plan, of: removal) { event in
                 if caches.json { return }
                 switch event {
                 case .removed: break
@@ -73,12 +60,26 @@ struct Remove: ParsableCommand {
                 }
             }
             if caches.json {
-                try printJSON(RemovalDocument(session: session, plan: plan, result: result))
+                try printJSON(RemovalDocument(session.gathered, plan, outcome, time: session.now))
             } else {
                 Terminal.print(
-                    "removed \(counted(result.removed.count, "item")), \(formatBytes(result.removedBytes()))")
+                    "removed \(counted(outcome.removed.count, "item")), \(formatBytes(outcome.removedBytes()))")
             }
-            return result.status(plannedKept: plan.kept)
+            if outcome.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
+            if !outcome.failed.isEmpty { return .cannotWrite }
+            return plan.kept.isEmpty && outcome.kept.isEmpty ? .good : .busy
         }
+    }
+
+    private func isConfirmed(_ plan: NamedRemovalPlan) throws -> Bool {
+        guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else {
+            throw CommandFailure(status: .usage, message: "not a terminal: pass --yes to remove without being asked")
+        }
+        let bytes = plan.actions.reduce(UInt64(0)) { $0 &+ $1.bytes }
+        Terminal.write(
+            "Remove \(counted(plan.actions.count, "item")), \(formatBytes(bytes))? [y/N] ", to: STDERR_FILENO)
+        if ["y", "yes"].contains((readLine() ?? "").lowercased()) { return true }
+        Terminal.complain("nothing was removed")
+        return false
     }
 }

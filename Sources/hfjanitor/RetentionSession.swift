@@ -23,11 +23,11 @@ struct RetentionSession {
     ///
     /// - Throws: `CommandFailure`.
     init(_ options: CacheOptions, at: PlanTime? = nil, room: UInt64? = nil) throws {
-        let opened = try OpenedCaches(options)
-        policy = opened.policy
+        let opened = try OpenedCaches(options, needing: .rules)
+        policy = opened.loaded.policy
         absentDefault = opened.absentDefault
         resolver = TargetResolver(opened)
-        let ledger = OpenedLedger.ledger(besides: opened.roots)
+        let ledger = openLedger(besides: opened.roots)
         self.ledger = ledger
         Interruption.install()
         raiseDescriptorLimit()
@@ -63,10 +63,8 @@ struct RetentionSession {
                 earlier: ledger.lastClock, isSynchronised: isSynchronised, youngest: youngest)
             ledger.note(clock: reading, isTrusted: isSynchronised ?? false)
         }
-        let hub = HubQuestioner(environment: Terminal.environment, cancellation: Interruption.cancellation)
         enforcer = Enforcer(
-            caches: caches, settings: settings, ledger: ledger, cancellation: Interruption.cancellation,
-            askHub: hub.ask)
+            caches: caches, settings: settings, ledger: ledger, cancellation: Interruption.cancellation)
     }
 
     /// Says which default cache is not there yet.
@@ -74,18 +72,11 @@ struct RetentionSession {
         if let absentDefault { Terminal.complain("there is no cache yet at '\(absentDefault.display)'") }
     }
 
-    /// The items that TARGETs mean: of a repo all of them.
+    /// What TARGETs mean: revisions, and repos as a whole.
     ///
     /// - Throws: `CommandFailure`.
-    mutating func items(named targets: [String]) throws -> [Item] {
-        try selection(named: targets).items
-    }
-
-    /// The items that TARGETs mean, and the repos that are meant as a whole.
-    ///
-    /// - Throws: `CommandFailure`.
-    mutating func selection(named targets: [String]) throws -> RemovalSelection {
-        var selection = RemovalSelection()
+    mutating func removal(named targets: [String], overrides: Overrides = .none) throws -> NamedRemoval {
+        var removal = NamedRemoval(overrides: overrides)
         for target in targets {
             switch try resolver.resolve(target) {
             case .repo(let cache, let id, let commit):
@@ -94,18 +85,32 @@ struct RetentionSession {
                         status: .usage,
                         message: "'\(displayText(of: target))' is in no cache that is looked at; pass --cache")
                 }
-                try selection.add(id, commit, cache: place, in: gathered[place])
+                try add(id, commit, cache: place, to: &removal)
             case .cache:
                 throw CommandFailure(
                     status: .usage,
                     message: "'\(displayText(of: target))' is a whole cache: name the repos or revisions")
             case .folder:
                 throw CommandFailure(
-                    status: .usage,
-                    message: "'\(displayText(of: target))' is a plain folder, not part of a cache")
+                    status: .usage, message: "'\(displayText(of: target))' is a plain folder, not part of a cache")
             }
         }
-        return selection
+        return removal
+    }
+
+    private func add(_ id: RepoID, _ commit: CommitHash?, cache: Int, to removal: inout NamedRemoval) throws {
+        if let commit {
+            guard let item = gathered[cache].item(of: commit, in: id, cache: cache) else {
+                throw CommandFailure(status: .absent, message: "no revision \(commit.hex) of \(id) here any more")
+            }
+            if !removal.items.contains(item) { removal.items.append(item) }
+            return
+        }
+        if removal.repos.contains(where: { $0.cache == cache && $0.repo == id }) { return }
+        removal.repos.append((cache, id))
+        for item in gathered[cache].items(of: id, cache: cache) where !removal.items.contains(item) {
+            removal.items.append(item)
+        }
     }
 
     private func place(of root: CacheRoot) -> Int? {

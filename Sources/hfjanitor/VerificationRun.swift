@@ -19,24 +19,12 @@ struct VerificationRun {
         raiseDescriptorLimit()
     }
 
-    /// Opens the ledger: after the targets are known, since root may only then know as whom it works.
-    private static func openMemory(besides roots: [CacheRoot]) -> Memory {
-        let environment = Terminal.environment
-        let state = LedgerLocation.directory(environment: environment)
-        if roots.contains(where: { root in state.map { $0.relative(to: root.path) != nil } ?? false }) {
-            // Nothing is ever written into a cache.
-            Terminal.complain("the state folder lies in the cache: nothing is remembered; see XDG_STATE_HOME")
-            return Memory.none
-        }
-        return Memory.open(environment: environment, programVersion: Version.text)
-    }
-
     /// Verifies what is named, or everything.
     ///
     /// - Throws: `CommandFailure` when a target is not there, a cache cannot be read, or the run was interrupted.
     mutating func reports(of targets: [String]) throws -> [CacheReport] {
         let selected = Self.withoutRepetition(try targets.map { try resolver.resolve($0) })
-        memory = Self.openMemory(besides: resolver.roots)
+        memory = Memory(openLedger(besides: resolver.roots))
         warnOfAccessTimes()
         if targets.isEmpty { warnOfFoldersThatAreNoCaches() }
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
