@@ -2,22 +2,7 @@ public import HubCache
 internal import LinuxIO
 public import Retention
 
-/// The clock as it was at some moment: the time of day, and how long the machine has run.
-public struct ClockReading: Sendable, Hashable {
-    /// The time of day.
-    public var time: Timestamp
-    /// Nanoseconds since the machine started, sleep included.
-    public var sinceBoot: Int64
-    /// Which start that was.
-    public var bootID: String
-
-    /// Makes a reading.
-    public init(time: Timestamp, sinceBoot: Int64, bootID: String) {
-        self.time = time
-        self.sinceBoot = sinceBoot
-        self.bootID = bootID
-    }
-
+extension ClockReading {
     /// Reads the clocks of this machine.
     public static func now() -> ClockReading {
         let file = try? OwnedDescriptor.open(trustedPath: "/proc/sys/kernel/random/boot_id")

@@ -113,12 +113,16 @@ extension Ledger {
 
     // MARK: clock
 
-    /// The last time that the ledger saw: a clock that shows less was set back, or was never right.
-    public var lastTime: Timestamp? {
+    /// The clocks as the last run saw them: a clock that shows less was set back, or was never right.
+    public var lastClock: ClockReading? {
         read(nil) { database in
-            let statement = try RawStatement(database, "SELECT seen_at FROM clock WHERE id = 1")
+            let statement = try RawStatement(database, "SELECT seen_at, since_boot, boot FROM clock WHERE id = 1")
             defer { statement.finish() }
-            return try statement.step() ? statement.time(at: 0, latest: .max) : nil
+            guard try statement.step(), let time = statement.time(at: 0, latest: .max),
+                let sinceBoot = statement.time(at: 1, latest: .max),
+                let boot = statement.text(at: 2, maximumBytes: Limits.digest)
+            else { return nil }
+            return ClockReading(time: time, sinceBoot: sinceBoot.nanoseconds, bootID: boot)
         }
     }
 
@@ -126,16 +130,22 @@ extension Ledger {
     ///
     /// - Parameter isTrusted: whether the clock is known to be right (synchronised): then it also corrects a later time, which
     ///   a wrong clock left behind.
-    public func noteTime(_ time: Timestamp, isTrusted: Bool) {
-        guard time.nanoseconds > 0 else { return }
-        if let last = lastTime {
-            let (age, overflow) = time.nanoseconds.subtractingReportingOverflow(last.nanoseconds)
-            if !overflow, age < 60_000_000_000, age >= 0 || !isTrusted { return }
+    public func note(clock reading: ClockReading, isTrusted: Bool) {
+        guard reading.time.nanoseconds > 0, reading.sinceBoot >= 0, Self.isText(reading.bootID, atMost: Limits.digest)
+        else { return }
+        if let last = lastClock {
+            let (age, overflow) = reading.time.nanoseconds.subtractingReportingOverflow(last.time.nanoseconds)
+            if !overflow, age < 60_000_000_000, age >= 0 || !isTrusted, last.bootID == reading.bootID { return }
+            // An untrusted clock never takes the mark of a later one away.
+            if !overflow, age < 0, !isTrusted { return }
         }
         let _: Void? = write { database in
-            let statement = try RawStatement(database, "INSERT OR REPLACE INTO clock (id, seen_at) VALUES (1, ?1)")
+            let statement = try RawStatement(
+                database, "INSERT OR REPLACE INTO clock (id, seen_at, since_boot, boot) VALUES (1, ?1, ?2, ?3)")
             defer { statement.finish() }
-            try statement.bind(time.nanoseconds, at: 1)
+            try statement.bind(reading.time.nanoseconds, at: 1)
+            try statement.bind(reading.sinceBoot, at: 2)
+            try statement.bind(reading.bootID, at: 3)
             try statement.run()
         }
     }

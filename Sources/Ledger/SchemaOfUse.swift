@@ -133,6 +133,8 @@ extension Schema {
                 CREATE TABLE clock (
                     id INTEGER NOT NULL,
                     seen_at INTEGER NOT NULL,
+                    since_boot INTEGER NOT NULL,
+                    boot TEXT NOT NULL,
                     PRIMARY KEY (id)
                 ) WITHOUT ROWID
                 """

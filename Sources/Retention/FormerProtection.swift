@@ -1,3 +1,5 @@
+public import HubCache
+
 import HubCache
 
 /// What the policy before an edit protected, for as long as it still counts.

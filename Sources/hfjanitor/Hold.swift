@@ -43,7 +43,7 @@ struct Hold: ParsableCommand {
     func validate() throws {
         if let duration {
             guard command.isEmpty else { throw ValidationError("--for is for holds without a program") }
-            guard let length = parseDuration(duration), length <= InUse.Hold.longest else {
+            guard let length = duration.asNanoseconds, length > 0, length <= InUse.Hold.longest else {
                 throw ValidationError(
                     "--for takes a duration such as 8h or 7d, at most 30d, not '\(displayText(of: duration))'")
             }
@@ -59,7 +59,7 @@ struct Hold: ParsableCommand {
             let now = currentTime()
             let writer = HoldWriter(root: root, now: now)
             if command.isEmpty {
-                let length = duration.flatMap(parseDuration) ?? InUse.Hold.usual
+                let length = duration.flatMap(\.asNanoseconds) ?? InUse.Hold.usual
                 let until = Timestamp(nanoseconds: now.nanoseconds + length)
                 let path = try HoldTarget.writing(root) { () throws(SystemCallFailure) in
                     try writer.hold(id.folder, commit: commit, until: until, by: by, reason: reason)
@@ -190,12 +190,10 @@ enum HoldTarget {
     }
 }
 
-/// Reads a duration in nanoseconds: a whole number and s, m, h, d, w or y.
-func parseDuration(_ text: String) -> Int64? {
-    let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000]
-    guard let last = text.last, let factor = units[last], let number = UInt32(text.dropLast()), number > 0 else {
-        return nil
+extension String {
+    /// The length of time that it says, in nanoseconds; nil when it says none.
+    fileprivate var asNanoseconds: Int64? {
+        guard let length = try? TimeSpan.parse(self) else { return nil }
+        return length.components.seconds * 1_000_000_000
     }
-    let (seconds, overflow) = Int64(number).multipliedReportingOverflow(by: factor)
-    return overflow || seconds > 9_000_000_000 ? nil : seconds * 1_000_000_000
 }

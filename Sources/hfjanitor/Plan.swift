@@ -48,11 +48,11 @@ struct PlanTime: ExpressibleByArgument {
 
     init?(argument: String) {
         if argument.hasPrefix("+") {
-            guard let length = try? Units.duration(String(argument.dropFirst())) else { return nil }
+            guard let length = try? TimeSpan.parse(String(argument.dropFirst())) else { return nil }
             offset = length
             absolute = nil
         } else {
-            guard let time = parseTime(argument) else { return nil }
+            guard let time = CalendarTime.parse(argument) ?? CalendarTime.parse(argument + "T00:00:00Z") else { return nil }
             absolute = time
             offset = nil
         }

@@ -1,9 +1,7 @@
-internal import HubCache
-
 /// RFC 3339 times in UTC, by arithmetic: the C library's parser depends on the locale and the time zone.
-enum CalendarTime {
+public enum CalendarTime {
     /// A time of whole seconds as RFC 3339: `2026-11-21T13:25:33Z`.
-    static func text(of time: Timestamp) -> String {
+    public static func text(of time: Timestamp) -> String {
         let days = floorDivide(time.seconds, 86_400)
         let rest = time.seconds - days * 86_400
         let (year, month, day) = civil(fromDays: days)
@@ -12,7 +10,7 @@ enum CalendarTime {
     }
 
     /// Reads an RFC 3339 time, with any offset; a fraction of a second is passed over.
-    static func parse(_ text: String) -> Timestamp? {
+    public static func parse(_ text: String) -> Timestamp? {
         let bytes = Array(text.utf8)
         guard bytes.count >= 20, bytes.count <= 64 else { return nil }
         func number(_ start: Int, _ count: Int) -> Int64? {
