@@ -68,7 +68,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "InUse", dependencies: ["CacheScan", "HubCache", "Ledger", "LinuxIO"], swiftSettings: strict),
         .target(
-            name: "Removal", dependencies: ["CacheScan", "CLinux", "HubCache", "LinuxIO"], swiftSettings: strict),
+            name: "Removal", dependencies: ["CacheScan", "HubCache", "LinuxIO", "WeightFormats"], swiftSettings: strict),
         .target(
             name: "Enforcement",
             dependencies: [
@@ -114,8 +114,13 @@ let package = Package(
             name: "InUseTests", dependencies: ["InUse", "CacheScan", "HubCache", "Ledger", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "RemovalTests", dependencies: ["Removal", "CacheScan", "HubCache", "LinuxIO", "TestSupport"],
+            name: "RemovalTests",
+            dependencies: ["Removal", "RemovalRun", "CacheScan", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
+        // A removal that tests kill in the middle.
+        .executableTarget(
+            name: "RemovalRun", dependencies: ["Removal", "CacheScan", "HubCache", "LinuxIO"],
+            path: "Tests/RemovalRun", swiftSettings: strict),
         .testTarget(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
