@@ -27,7 +27,7 @@ struct Eviction {
     /// For each cache and node what was put off and holds it, in order.
     private var waiting: [Int: [StorageGraph.NodeID: [Deferred]]] = [:]
     /// What was taken or put off: its later rules need not ask again.
-    private var isMet: Set<Int> = []
+    private var isMet: [Bool] = []
     private var turns = 0
 
     init(goal: Goal, caches: [Int]) {
@@ -36,11 +36,12 @@ struct Eviction {
     }
 
     mutating func carryOut(in run: inout PlanRun) {
+        isMet = Array(repeating: false, count: run.isGone.count)
         for cache in caches { shadows[cache] = run.releases[cache] }
         for (number, rule) in run.pressureRules.enumerated() {
             guard !isReached(run) else { return }
             let newest = run.keptLast(rule, caches)
-            for place in run.candidates(rule, caches) where !isMet.contains(place) && !run.isGone[place] {
+            for place in run.candidates(rule, caches) where !isMet[place] && !run.isGone[place] {
                 guard !isReached(run) else { return }
                 turns += 1
                 consider(Deferred(place: place, rule: number, turn: turns), newest, in: &run)
@@ -84,7 +85,7 @@ struct Eviction {
             run.releases[entry.cache].restore(nodes)
             return run.keep(item.place, rule, found.keepers)
         }
-        isMet.insert(item.place)
+        isMet[item.place] = true
         var completed: [StorageGraph.NodeID] = []
         _ = shadows[entry.cache]?.release(nodes, freeing: &completed)
         if isUseful {
