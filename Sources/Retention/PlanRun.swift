@@ -313,8 +313,7 @@ extension PlanRun {
 
     /// Whether the Hub must confirm that it would give the item back.
     func asksHub(_ entry: Entry) -> Bool {
-        guard !entry.isFile, planner.caches[entry.cache].policy.irreplaceable == .keep else { return false }
-        return planner.caches[entry.cache].revisions[entry.index].isOrWasComplete
+        entry.isOrWasComplete && planner.caches[entry.cache].policy.irreplaceable == .keep
     }
 
     /// Why a cache may not lose so many bytes; nil: it may.
