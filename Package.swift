@@ -106,7 +106,8 @@ let package = Package(
             name: "VerificationTests",
             dependencies: ["Verification", "CacheScan", "WeightFormats", "Ledger", "TestSupport"], swiftSettings: strict
         ),
-        .testTarget(name: "RetentionTests", dependencies: ["Retention", "HubCache"], swiftSettings: strict),
+        .testTarget(
+            name: "RetentionTests", dependencies: ["Retention", "HubCache"], exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "PolicyFileTests", dependencies: ["PolicyFile", "Retention", "HubCache", "TestSupport"],
             swiftSettings: strict),
