@@ -78,10 +78,13 @@ final class DiagnosticLog {
     }
 
     private var entries: Set<Entry> = []
-    private(set) var hasErrors = false
+    /// How often an error was reported, the same ones again included.
+    private(set) var errorCount = 0
+
+    var hasErrors: Bool { errorCount > 0 }
 
     func error(_ position: Position, _ message: String, suggestion: String? = nil) {
-        hasErrors = true
+        errorCount += 1
         add(Entry(position: position, severity: .error, message: message, suggestion: suggestion))
     }
 
