@@ -96,8 +96,11 @@ final class DiagnosticLog {
         add(Entry(position: position, severity: .warning, message: message))
     }
 
+    /// Whether nothing more is taken: finding suggestions would be in vain.
+    var isFull: Bool { entries.count >= 10 * Self.limit }
+
     private func add(_ entry: Entry) {
-        if entries.count < 10 * Self.limit { entries.insert(entry) }
+        if !isFull { entries.insert(entry) }
     }
 
     /// Sorted by place.
