@@ -16,7 +16,10 @@ final class HubStandIn: Sendable {
     private let process: Process
     private let input: Pipe
 
-    static let repo = RepoID(type: .model, name: "acme/x") ?? RepoID(type: .model, name: "x")
+    static let repo: RepoID = {
+        guard let repo = RepoID(type: .model, name: "acme/x") else { preconditionFailure("not a repo's name") }
+        return repo
+    }()
     static let largeBytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
     static let large: BytePath = "model.safetensors"
     static let largeEtag = BytePath(ReferenceDigest.sha256(largeBytes))
@@ -140,19 +143,27 @@ func rawRequest(_ method: String, _ url: String, _ path: String, _ body: Data = 
     return answer[end.upperBound...]
 }
 
-/// Gives a test a stand-in of its own.
+/// The stand-ins that no test uses at the moment; starting one takes longer than most tests. They end with this process.
+private let idle = Mutex<[String: [HubStandIn]]>([:])
+
+/// Gives a test a stand-in that nobody else uses meanwhile, without faults and with an empty log.
 func withHub(
     pageSize: Int = 1000, resolveCache: Bool = false, _ body: (HubStandIn, TestFolder) throws -> Void
 ) throws {
     try withTestFolder { folder in
-        try body(try HubStandIn(in: folder, pageSize: pageSize, resolveCache: resolveCache), folder)
+        let key = "\(pageSize) \(resolveCache)"
+        let hub =
+            try idle.withLock { $0[key]?.popLast() }
+            ?? HubStandIn(in: folder, pageSize: pageSize, resolveCache: resolveCache)
+        try body(hub, folder)
+        try hub.clear()
+        idle.withLock { $0[key, default: []].append(hub) }
     }
 }
 
-/// Time that passes only where someone sleeps; what was slept is kept.
+/// Time that passes at once where someone sleeps; what was slept is kept.
 final class TestClock: Sendable {
     private let state = Mutex<(offset: Duration, slept: [Duration])>((.zero, []))
-    private let start = ContinuousClock.now
 
     var slept: [Duration] { state.withLock(\.slept) }
 
@@ -160,7 +171,7 @@ final class TestClock: Sendable {
 
     var clock: HubClock {
         HubClock(
-            now: { self.start + self.state.withLock(\.offset) }, wallSeconds: { 1_800_000_000 },
+            now: { .now + self.state.withLock(\.offset) }, wallSeconds: { 1_800_000_000 },
             sleep: { duration, _ in
                 self.state.withLock {
                     $0.offset += duration
@@ -197,9 +208,8 @@ extension HubStandIn {
 
     /// Whether the large file would be given back.
     func askForLarge(_ client: HubClient? = nil, etag: BytePath = HubStandIn.largeEtag) -> HubAnswer {
-        guard let repo = Self.repo else { return .noAnswer(.noEndpoint) }
-        return (client ?? self.client()).availability(
-            of: Self.large, repo: repo, commit: commit, expectedEtag: etag)
+        (client ?? self.client()).availability(
+            of: Self.large, repo: Self.repo, commit: commit, expectedEtag: etag)
     }
 }
 
