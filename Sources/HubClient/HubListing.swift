@@ -189,20 +189,35 @@ func nextLink(in headers: [String]) -> String? {
         while let open = rest.firstIndex(of: "<"), let close = rest[open...].firstIndex(of: ">") {
             let address = rest[rest.index(after: open)..<close]
             rest = rest[rest.index(after: close)...]
-            // The parameters end at a comma that is not in quotes.
-            var isQuoted = false
-            let parameters = rest.prefix { character in
-                if character == "\"" { isQuoted.toggle() }
-                return isQuoted || character != ","
-            }
+            let parameters = rest.prefixOutsideQuotes(upTo: ",")
             rest = rest[parameters.endIndex...]
-            for parameter in parameters.split(separator: ";") {
-                let pair = parameter.split(separator: "=", maxSplits: 1)
-                guard pair.count == 2, pair[0].filter({ $0 != " " }).lowercased() == "rel" else { continue }
-                let relations = pair[1].filter { $0 != "\"" }.lowercased().split(separator: " ")
-                if relations.contains("next") { return String(address) }
-            }
+            if isNext(parameters) { return String(address) }
         }
     }
     return nil
+}
+
+/// Whether `next` is one of the relations that a link's parameters name.
+private func isNext(_ parameters: Substring) -> Bool {
+    var rest = parameters
+    while !rest.isEmpty {
+        let parameter = rest.prefixOutsideQuotes(upTo: ";")
+        rest = rest[parameter.endIndex...].dropFirst()
+        let pair = parameter.split(separator: "=", maxSplits: 1)
+        guard pair.count == 2, pair[0].filter({ $0 != " " }).lowercased() == "rel" else { continue }
+        // Only the first counts.
+        return pair[1].filter { $0 != "\"" }.lowercased().split(separator: " ").contains("next")
+    }
+    return false
+}
+
+extension Substring {
+    /// Everything before a character that does not stand in quotes.
+    fileprivate func prefixOutsideQuotes(upTo end: Character) -> Substring {
+        var isQuoted = false
+        return prefix { character in
+            if character == "\"" { isQuoted.toggle() }
+            return isQuoted || character != end
+        }
+    }
 }

@@ -27,13 +27,14 @@ final class HubStandIn: Sendable {
     static let smallBytes = Array("{\"a\": 1}".utf8)
     static let smallEtag = BytePath(ReferenceDigest.sha1(Array("blob \(smallBytes.count)\0".utf8) + smallBytes))
 
-    init(in folder: TestFolder, pageSize: Int = 1000, resolveCache: Bool = false) throws {
+    /// - Parameter certificate: a file with certificate and key in the folder; the Hub then speaks https.
+    init(in folder: TestFolder, pageSize: Int = 1000, resolveCache: Bool = false, certificate: String? = nil) throws {
         let files: [String: Any] = [
             Self.large.text: ["base64": Data(Self.largeBytes).base64EncodedString()],
             Self.small.text: ["base64": Data(Self.smallBytes).base64EncodedString()],
             "README.md": ["text": "# x"], "empty.txt": ["text": ""],
         ]
-        let description: [String: Any] = [
+        var description: [String: Any] = [
             "repos": [
                 ["type": "model", "id": "acme/x", "commits": [["files": files, "tags": ["v1"]]]],
                 ["type": "dataset", "id": "acme/d", "commits": [["files": ["a.json": ["text": "[]"]]]]],
@@ -41,6 +42,7 @@ final class HubStandIn: Sendable {
             "renamed": [["type": "model", "from": "acme/old", "to": "acme/x"]],
             "page_size": pageSize, "resolve_cache": resolveCache,
         ]
+        if let certificate { description["tls"] = ["certificate": certificate, "key": certificate] }
         let json = try JSONSerialization.data(withJSONObject: description)
         try folder.write("hub.json", Array(json))
         let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -64,7 +66,7 @@ final class HubStandIn: Sendable {
             let cdn = urls["cdn"], let other = urls["other"]
         else { throw StandInFailure(description: "the stand-in said something else") }
         (self.hub, self.cdn, self.other, self.process, self.input) = (hub, cdn, other, process, input)
-        let info = try rawRequest("GET", hub, "/api/models/acme/x/revision/main")
+        let info = try rawRequest("GET", other, "/api/models/acme/x/revision/main")
         guard let object = try JSONSerialization.jsonObject(with: info) as? [String: Any],
             let sha = object["sha"] as? String, let commit = CommitHash(sha)
         else { throw StandInFailure(description: "the stand-in has no commit") }
@@ -79,10 +81,10 @@ final class HubStandIn: Sendable {
 
     /// What was asked so far.
     func log() throws -> [[String: Any]] {
-        try JSONSerialization.jsonObject(with: rawRequest("GET", hub, "/_log")) as? [[String: Any]] ?? []
+        try JSONSerialization.jsonObject(with: rawRequest("GET", cdn, "/_log")) as? [[String: Any]] ?? []
     }
 
-    func clearLog() throws { _ = try rawRequest("DELETE", hub, "/_log") }
+    func clearLog() throws { _ = try rawRequest("DELETE", cdn, "/_log") }
 
     /// The origins that saw an `Authorization` header.
     func originsWithToken() throws -> Set<String> {
@@ -104,7 +106,7 @@ final class HubStandIn: Sendable {
     }
 
     private func order(_ order: [String: Any]) throws {
-        let answer = try rawRequest("POST", hub, "/_control", JSONSerialization.data(withJSONObject: order))
+        let answer = try rawRequest("POST", cdn, "/_control", JSONSerialization.data(withJSONObject: order))
         guard try JSONSerialization.jsonObject(with: answer) is [Any] else {
             throw StandInFailure(description: "the stand-in refused: \(String(decoding: answer, as: UTF8.self))")
         }
@@ -113,15 +115,14 @@ final class HubStandIn: Sendable {
 
 /// One request over a plain socket: the tests must not rely on the client they test.
 func rawRequest(_ method: String, _ url: String, _ path: String, _ body: Data = Data()) throws -> Data {
-    guard let port = url.split(separator: ":").last.flatMap({ UInt16($0) }) else {
-        throw StandInFailure(description: "no port in \(url)")
-    }
+    let parts = url.split(separator: ":").map(String.init)
+    guard parts.count == 3, let port = UInt16(parts[2]) else { throw StandInFailure(description: "no port in \(url)") }
     let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(number) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = port.bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    address.sin_addr.s_addr = unsafe inet_addr(String(parts[1].dropFirst(2)))
     let connected = unsafe withUnsafePointer(to: &address) {
         unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
             unsafe connect(number, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
