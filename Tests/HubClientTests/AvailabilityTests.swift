@@ -221,9 +221,11 @@ import Testing
             try hub.fault("status", ["status": 418])
             #expect(hub.askForLarge() == .noAnswer(.malformed("status 418")))
             try hub.clear()
+            var impatient = usualSettings
+            (impatient.connectTimeout, impatient.answerTimeout) = (.milliseconds(300), .milliseconds(200))
             for kind in ["mute", "drip"] {
                 try hub.fault(kind, ["rate": 5])
-                #expect(hub.askForLarge() == .noAnswer(.timeout))
+                #expect(hub.askForLarge(hub.client(impatient)) == .noAnswer(.timeout))
                 try hub.clear()
             }
         }
@@ -259,7 +261,7 @@ import Testing
 
     @Test func theBreakerIsShared() throws {
         try withHub { hub, _ in
-            var settings = quickSettings
+            var settings = usualSettings
             settings.breakerFailures = 3
             let clock = TestClock()
             let health = HubHealth()
@@ -327,7 +329,7 @@ import Testing
     @Test func aCancelledClientGivesUp() throws {
         try withHub { hub, _ in
             try hub.fault("mute")
-            var settings = quickSettings
+            var settings = usualSettings
             settings.answerTimeout = .seconds(600)
             let cancellation = Cancellation()
             let isOver = Cancellation()

@@ -114,7 +114,7 @@ private struct FullDisk: Error {}
             let (received, failure) = fetch(hub.client(), download(hub))
             #expect(failure?.code == .network && failure?.attempt == 5)
             #expect(received.bytes == Array(HubStandIn.largeBytes.prefix(100_000)))
-            var settings = quickSettings
+            var settings = usualSettings
             settings.progressBytes = 20_000
             expectWhole(hub, hub.client(settings))
         }
@@ -144,7 +144,7 @@ private struct FullDisk: Error {}
 
     @Test func contentThatEndsEarlyInGoodOrder() throws {
         try withHub { (hub, _) throws in
-            var settings = quickSettings
+            var settings = usualSettings
             settings.attempts = 1
             try hub.fault("raw", ["origin": "cdn"], body: "HTTP/1.1 200 OK\r\n\r\nshort")
             let (received, failure) = fetch(hub.client(settings), download(hub))
@@ -244,35 +244,39 @@ private struct FullDisk: Error {}
 
     @Test func stalls() throws {
         try withHub { (hub, _) throws in
-            try hub.fault("hold", ["origin": "cdn", "after": 100_000, "times": 1])
-            let clock = TestClock()
-            expectWhole(hub, hub.client(clock: clock))
-            #expect(clock.slept == [.seconds(1)])
-            try hub.clear()
-            var settings = quickSettings
+            var settings = usualSettings
+            settings.stallTime = .milliseconds(500)
             settings.attempts = 1
             try hub.fault("hold", ["origin": "cdn", "after": 100_000])
             let (_, failure) = fetch(hub.client(settings), download(hub))
             #expect(failure?.detail == "the transfer stalled" && failure?.code == .network)
+            try hub.clear()
+            // What stalled goes on where it stood.
+            settings.stallTime = .seconds(1)
+            settings.attempts = 5
+            try hub.fault("hold", ["origin": "cdn", "after": 100_000, "times": 1])
+            let clock = TestClock()
+            expectWhole(hub, hub.client(settings, clock: clock))
+            #expect(clock.slept.first == .seconds(1))
         }
     }
 
     @Test func theTimeForAllIsBounded() throws {
         try withHub { (hub, _) throws in
-            var settings = quickSettings
-            settings.downloadTimeout = .milliseconds(500)
+            var settings = usualSettings
+            settings.downloadTimeout = .seconds(1)
             settings.stallTime = .seconds(600)
             try hub.fault("hold", ["origin": "cdn", "after": 100_000])
             let (received, failure) = fetch(hub.client(settings), download(hub))
             #expect(failure?.code == .network && failure?.attempt == 1)
-            #expect(received.bytes.count == 100_000)
+            #expect(received.bytes.count <= 100_000)
         }
     }
 
     @Test func cancelled() throws {
         try withHub { (hub, _) throws in
             let cancellation = Cancellation()
-            var settings = quickSettings
+            var settings = usualSettings
             settings.stallTime = .seconds(600)
             try hub.fault("hold", ["origin": "cdn", "after": 100_000])
             let failure = #expect(throws: HubFailure.self) {

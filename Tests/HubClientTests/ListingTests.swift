@@ -65,7 +65,7 @@ import Testing
 
     @Test func theNextPageMustBeHere() throws {
         try withHub { (hub, _) throws in
-            var settings = quickSettings
+            var settings = usualSettings
             settings.attempts = 1
             let path = "/api/models/acme/x/tree/\(hub.commit)"
             for (link, detail) in [
@@ -92,7 +92,7 @@ import Testing
     @Test func listingsAreBounded() throws {
         try withHub(pageSize: 1) { (hub, _) throws in
             func detail(_ change: (inout HubSettings) -> Void) -> String? {
-                var settings = quickSettings
+                var settings = usualSettings
                 settings.attempts = 1
                 change(&settings)
                 return failure { try hub.client(settings).tree(of: repo, commit: hub.commit) }?.detail
@@ -114,7 +114,7 @@ import Testing
 
     @Test func entriesAreDistrusted() throws {
         try withHub { (hub, _) throws in
-            var settings = quickSettings
+            var settings = usualSettings
             settings.attempts = 1
             let id = String(repeating: "a", count: 40)
             let rest = "\"type\": \"file\", \"size\": 1, \"oid\": \"\(id)\""
@@ -164,7 +164,7 @@ import Testing
     @Test func backoffHasALimit() throws {
         try withHub { (hub, _) throws in
             let clock = TestClock()
-            var settings = quickSettings
+            var settings = usualSettings
             settings.attempts = 9
             try hub.fault("status", ["status": 500])
             _ = failure { try hub.client(settings, clock: clock).repoInfo(repo, revision: "main") }
