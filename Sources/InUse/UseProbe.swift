@@ -112,7 +112,7 @@ public struct UseProbe: Sendable {
         return kept
     }
 
-    private func named(_ commit: CommitHash, in repo: RepoInventory) -> SeenProcess? {
+    private func named(_ commit: CommitHash, in repo: RepoInventory) -> ProcessRecord? {
         guard let id = repo.id else { return nil }
         return pass.named.user(of: id, folder: repo.folder, commit: commit)
     }

@@ -204,8 +204,6 @@ extension SystemCallFailure {
     public var isMissingCall: Bool { errno == ENOSYS }
     /// `EPERM`.
     public static let notPermittedNumber: Int32 = EPERM
-    /// `EEXIST`.
-    public static let existsNumber: Int32 = EEXIST
     /// `ELOOP`.
     public static let tooDeepNumber: Int32 = ELOOP
     /// `ENOENT`.
