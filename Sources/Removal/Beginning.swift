@@ -329,6 +329,7 @@ struct Beginning {
             let leases = try hold(blobs: first, plain: plain, repo, commit)
             try operation.parkRefs()
             try operation.parkSnapshots()
+            watch.activate(operation)
             try operation.park(blobs: first)
             guard leases.allSatisfy(\.isUndisturbed) else {
                 throw .kept([Kept(by: .open, "a process opened one of its files at that moment")])
@@ -413,6 +414,7 @@ struct Beginning {
             settle(selection.revisions.map(\.item) + selection.orphans, result)
             return nil
         }
+        watch.look(at: operation)
         context.steps(.parked)
         context.event(.parked(folder: repo.folder, operation: operation.intent.operation))
         return Waiting(

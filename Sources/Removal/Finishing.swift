@@ -82,9 +82,10 @@ extension Operation {
     private func unlinkRefs(_ index: Int) throws(SystemCallFailure) {
         for (number, ref) in intent.revisions[index].refs.enumerated() {
             let name = intent.parkedName(revision: index, ref: number)
-            guard try parked(name, ref.identity) != nil else { continue }
-            try parking.unlinkIfPresent(name)
-            context.steps(.refUnlinked)
+            if try parked(name, ref.identity) != nil {
+                try parking.unlinkIfPresent(name)
+                context.steps(.refUnlinked)
+            }
             // `refs/refs/pr` of the last `refs/pr/3` says nothing any more.
             var folder = BytePath("refs").appending(ref.name).parent
             while folder != "refs", !folder.isEmpty {

@@ -12,6 +12,8 @@ final class SettleWatch: Sendable {
         var operation: Operation
         var numbers: [FolderWatch.Number]
         var isPolled: Bool
+        /// Whether the snapshots are out of the way. Until then a link to a blob may be one of those that go.
+        var isActive = false
     }
 
     private struct State: Sendable {
@@ -61,6 +63,16 @@ final class SettleWatch: Sendable {
         }
     }
 
+    /// Begins to give back: the operation's snapshots are out of the way, its blobs not yet.
+    func activate(_ operation: Operation) {
+        state.withLock { $0.operations[operation.intent.operation]?.isActive = true }
+    }
+
+    /// Looks once at everything, for links that were made in the moment before the watch began to act.
+    func look(at operation: Operation) {
+        state.withLock { _ in giveBackAll(operation) }
+    }
+
     /// Watches no longer: nothing of the operation is touched from here once this has returned.
     func remove(_ operation: Operation) {
         let name = operation.intent.operation
@@ -101,7 +113,9 @@ final class SettleWatch: Sendable {
             // Under the lock, so that `remove` returns only when nothing is being touched.
             state.withLock { state in
                 for event in events { handle(event, &state) }
-                for watched in state.operations.values where watched.isPolled { look(at: watched.operation) }
+                for watched in state.operations.values where watched.isPolled && watched.isActive {
+                    giveBackAll(watched.operation)
+                }
             }
         }
     }
@@ -109,7 +123,7 @@ final class SettleWatch: Sendable {
     private func handle(_ event: FolderWatch.Event, _ state: inout State) {
         switch event {
         case .overflow:
-            for watched in state.operations.values { look(at: watched.operation) }
+            for watched in state.operations.values where watched.isActive { giveBackAll(watched.operation) }
         case .arrived(let name, let isFolder, let number):
             guard let (operationName, path) = state.places[number],
                 let watched = state.operations[operationName]
@@ -118,8 +132,8 @@ final class SettleWatch: Sendable {
             if isFolder {
                 // What is in it already has no event of its own.
                 add(place, to: operationName, &state)
-                look(at: watched.operation)
-            } else {
+                if watched.isActive { giveBackAll(watched.operation) }
+            } else if watched.isActive {
                 giveBack(place, watched.operation)
             }
         }
@@ -152,7 +166,7 @@ final class SettleWatch: Sendable {
         giveBack(blob: target, operation)
     }
 
-    private func look(at operation: Operation) {
+    private func giveBackAll(_ operation: Operation) {
         guard let repo = try? operation.context.scan(operation.folders.folder) else { return }
         for name in repo.linkedBlobs(hops: operation.hops) where operation.blobs[name] != nil && repo.blobs[name] == nil
         {

@@ -61,6 +61,18 @@ enum RemovalRun {
         URL(fileURLWithPath: Program.path).deletingLastPathComponent().appendingPathComponent("RemovalRun").path
     }
 
+    /// Runs a removal. A process that another test is about to start has, between fork and exec, every file open that this one
+    /// has, and then nothing may go: the removal is asked for again.
+    static func removal(
+        _ cache: TestCache, _ items: [String], killAt step: Int = 0, settle: Int = 0, wrapper: [String] = []
+    ) throws -> Result {
+        for _ in 0..<20 {
+            let result = try run(cache, killAt: step, settle: settle, wrapper: wrapper, ["remove"] + items)
+            if !result.outcomes.contains(where: { $0.contains("Keeper.open") }) { return result }
+        }
+        throw SetupFailure(description: "something has the files open")
+    }
+
     static func run(
         _ cache: TestCache, killAt step: Int = 0, settle: Int = 0, wrapper: [String] = [], _ arguments: [String]
     ) throws -> Result {
@@ -109,7 +121,7 @@ extension TestCache {
 
     /// Removes revisions of one repo.
     func remove(_ repo: TestRepo, _ commits: String...) throws -> [RemovalResult] {
-        try remover().remove([repo.request(commits)]).map(\.result)
+        try retried { try remover().remove([repo.request(commits)]).map(\.result) }
     }
 }
 
@@ -126,4 +138,13 @@ extension RemovalResult {
     var keepers: [Keeper] { if case .kept(let kept) = self { kept.map(\.by) } else { [] } }
     var isUndone: Bool { if case .undone = self { true } else { false } }
     var isFailed: Bool { if case .failed = self { true } else { false } }
+}
+
+/// Asks again while a process that another test is about to start has the files open: see `RemovalRun.removal`.
+func retried(_ body: () throws -> [RemovalResult]) throws -> [RemovalResult] {
+    for _ in 0..<20 {
+        let results = try body()
+        if !results.contains(where: { $0.keepers == [.open] }) { return results }
+    }
+    throw SetupFailure(description: "something has the files open")
 }
