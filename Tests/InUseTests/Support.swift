@@ -16,9 +16,10 @@ struct Scene {
     let root: CacheRoot
     let now = currentTime()
 
-    init(_ cache: TestCache, name: String = "org/model") throws {
+    init(_ cache: TestCache) throws {
         self.cache = cache
-        repo = cache.repo(name)
+        // A name that no other test's processes have in their command lines.
+        repo = cache.repo("org/m\(UInt32.random(in: 0 ... .max))")
         try repo.model()
         state = try TestFolder()
         ledger = Ledger.open(directory: state.path.appending("ledger"), programVersion: "1")
