@@ -36,7 +36,13 @@ extension Operation {
         try unlinkBlobs(into: &finished)
         do throws(SystemCallFailure) {
             for index in revisions {
-                finished.revisionBytes[index, default: 0] += try unlinkWhatBelongsTo(intent.revisions[index])
+                do throws(SystemCallFailure) {
+                    finished.revisionBytes[index, default: 0] += try unlinkWhatBelongsTo(intent.revisions[index])
+                } catch {
+                    // A manifest or an empty folder that stays harms nobody; what is decided is done but for that.
+                    guard error.isPermission else { throw error }
+                    left(error.subject, "what belongs to a removed revision may not be removed: \(error.reason)")
+                }
             }
             try collectPayloads(into: &finished)
         } catch {
