@@ -20,8 +20,8 @@ struct Finished: Sendable {
 // Everything that unlinks. Nothing here is reached before the decision is on the disk, and every name is looked at once more
 // before it goes: it has to be what the intent says.
 extension Operation {
-    /// How many blobs' locks are held at once: each takes two descriptors.
-    static let batch = 512
+    /// How many blobs are locked and leased at once: three descriptors each, within the 4096 that old systems allow.
+    static let batch = 1024
 
     /// Finishes the operation for some of its revisions and for all blobs that are still parked.
     func finish(_ revisions: [Int]) throws(Abandoned) -> Finished {
