@@ -207,6 +207,66 @@ def benchmark_plan(bench: Bench) -> Result:
     return result
 
 
+def removing_policy(bench: Bench, root: Path) -> Path:
+    """A policy that takes everything: under any cap, of any age, and asking nobody."""
+    path = bench.folder / "work" / "removing.yaml"
+    path.write_text(
+        "mode: enforce\ncaches:\n"
+        f"  - {{path: {json.dumps(str(root))}, max-size: 1MB, min-age: 0s, recent-use: 0s, irreplaceable: evict, "
+        "allow-empty: true}\n"
+    )
+    return path
+
+
+def benchmark_planned(bench: Bench) -> Result:
+    root, repos = many(bench)
+
+    def check(run: Run) -> None:
+        [cache] = json.loads(run.output)["caches"]
+        if len(cache["actions"]) < repos * 9 // 10:
+            raise Failure(f"hfjanitor plan: {len(cache['actions'])} actions for {repos} repos")
+
+    command = [bench.program, "plan", "--json", "--policy", removing_policy(bench, root)]
+    du = Contender("du -s", ["du", "-s", root])
+    ours, floor = bench.laboratory.contest(bench.rounds(5), Contender("hfjanitor plan --json", command, check=check), du)
+    told = f"every file of it asked for whether it is in use; {ratio(ours, floor):.1f} x du -s"
+    return Result("planned", f"a plan that takes all of {repos} repos", [ours, floor], [], [told])
+
+
+def benchmark_removal(bench: Bench) -> Result:
+    source, repos = many(bench, 300)
+    copy = bench.folder / "work" / "removed"
+
+    def prepare() -> None:
+        shutil.rmtree(copy, ignore_errors=True)
+        subprocess.run(["cp", "-a", source, copy], check=True)
+        subprocess.run(["sync", "-f", copy], check=True)
+
+    def check(run: Run) -> None:
+        if any(copy.glob("models--*/snapshots/*")):
+            raise Failure("something was left")
+
+    command = [bench.program, "enforce", "--policy", removing_policy(bench, copy)]
+    ours, theirs = bench.laboratory.contest(
+        bench.rounds(5),
+        # 75: folders and lock files stay, and are more than the cap.
+        Contender("hfjanitor enforce", command, check=check, prepare=prepare, accept=(0, 75)),
+        Contender("rm -rf", ["rm", "-rf", copy], check=check, prepare=prepare),
+    )
+    shutil.rmtree(copy, ignore_errors=True)
+    waits = -(-repos // 64)
+    return Result(
+        "removal",
+        f"all of {repos} repos, {repos * caches.ENTRIES_PER_REPO} entries, removed; 64 repos at a time settle for a second",
+        [ours, theirs],
+        [],
+        [
+            f"{ratio(ours, theirs):.0f} x rm -rf, of which {waits} s are waiting for clients; "
+            f"{repos * caches.ENTRIES_PER_REPO / ours.wall:.0f} entries a second"
+        ],
+    )
+
+
 # Much data.
 
 
@@ -469,6 +529,8 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Result]] = {
     "structure": benchmark_structure,
     "headers": benchmark_headers,
     "plan": benchmark_plan,
+    "planned": benchmark_planned,
+    "removal": benchmark_removal,
     "digests": benchmark_digests,
     "digests-cold": benchmark_digests_cold,
     "again": benchmark_again,
