@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <linux/openat2.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -83,6 +86,15 @@ int hfj_stat_at(int directory, const char *name, struct hfj_stat *result) {
     result->direct_offset_alignment = (raw.mask & HFJ_STATX_DIOALIGN) ? raw.dio_offset_align : 0;
     result->has_mount_id = (raw.mask & HFJ_STATX_MNT_ID) ? 1 : 0;
     result->mount_id = raw.mnt_id;
+    return 0;
+}
+
+int hfj_identity_following(int directory, const char *name, uint64_t *device, uint64_t *inode) {
+    struct hfj_kernel_statx raw;
+    int flags = AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+    if (syscall(SYS_statx, directory, name, flags, STATX_INO, &raw) != 0) return -errno;
+    *device = makedev(raw.dev_major, raw.dev_minor);
+    *inode = raw.ino;
     return 0;
 }
 
@@ -203,3 +215,39 @@ int hfj_available_processors(void) {
 void hfj_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 int hfj_process_exists(int pid) { return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM); }
+
+static int set_capabilities(uint64_t kept) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) != 0) return -errno;
+    for (int word = 0; word < 2; word++) {
+        uint32_t wanted = (uint32_t)(kept >> (32 * word)) & data[word].permitted;
+        data[word].permitted = wanted;
+        data[word].effective = wanted;
+        data[word].inheritable = 0;
+    }
+    return syscall(SYS_capset, &header, data) != 0 ? -errno : 0;
+}
+
+int hfj_become_user(uid_t uid, gid_t gid, const char *name) {
+    const uint64_t kept = 1ULL << CAP_LEASE | 1ULL << CAP_SYS_PTRACE;
+    // What cannot be inherited cannot come back through a program with file capabilities either.
+    for (int number = 0; number < 64; number++) {
+        if (!(kept >> number & 1)) (void)prctl(PR_CAPBSET_DROP, number, 0, 0, 0);
+    }
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return -errno;
+    if ((name != NULL ? initgroups(name, gid) : setgroups(0, NULL)) != 0) return -errno;
+    if (setresgid(gid, gid, gid) != 0) return -errno;
+    if (setresuid(uid, uid, uid) != 0) return -errno;
+    int failure = set_capabilities(kept);
+    if (failure != 0) return failure;
+    if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) return -errno;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -errno;
+    // A changed uid makes a process undumpable, and its own /proc/self root's.
+    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return -errno;
+    uid_t real, effective, saved;
+    if (getresuid(&real, &effective, &saved) != 0) return -errno;
+    if (real != uid || effective != uid || saved != uid || setuid(0) == 0) return -EPERM;
+    return 0;
+}

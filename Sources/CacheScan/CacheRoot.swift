@@ -65,6 +65,23 @@ public final class CacheRoot: Sendable {
         location.isEmpty ? stat : try descriptor.stat(of: location)
     }
 
+    /// What `stat` says of something below the root whose folders were just scanned, itself when it is a link.
+    ///
+    /// - Throws: `SystemCallFailure` as openat2(2) and statx(2).
+    public func stat(at location: BytePath) throws(SystemCallFailure) -> FileStat {
+        let parent = location.parent
+        if parent.isEmpty { return try descriptor.stat(of: location) }
+        return try open(parent, options: [.directory, .keepAccessTime]).stat(of: location.lastComponent)
+    }
+
+    /// The filesystem as it is now; `filesystem` is as it was when the root was opened.
+    ///
+    /// - Throws: `SystemCallFailure` as statfs(2).
+    public func currentFilesystem() throws(SystemCallFailure) -> Filesystem { try descriptor.filesystem() }
+
+    /// Writes everything of the root's filesystem to the disk, so that what was removed shows as free space.
+    public func syncFilesystem() { descriptor.syncFilesystem() }
+
     /// The filesystem of an inode that a scan has seen.
     public func filesystem(ofDevice device: UInt64) -> Filesystem {
         if device == stat.key.device { return filesystem }

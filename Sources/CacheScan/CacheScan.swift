@@ -63,6 +63,20 @@ public struct CacheScan: Sendable {
         return result
     }
 
+    /// The folder of one repo, without listing the root.
+    ///
+    /// - Returns: nil when there is none.
+    /// - Throws: `SystemCallFailure` as statx(2), but for a folder that is not there.
+    public func folder(of id: RepoID) throws(SystemCallFailure) -> CacheListing.RepoFolder? {
+        let stat: FileStat
+        do throws(SystemCallFailure) { stat = try root.stat(of: id.folder) } catch {
+            if error.isAbsent { return nil }
+            throw error
+        }
+        guard stat.kind == .directory || stat.kind == .symlink else { return nil }
+        return CacheListing.RepoFolder(id: id, entry: DirectoryEntry(name: id.folder, stat: stat))
+    }
+
     /// Looks into one repo's folder.
     public func scanRepo(_ repo: CacheListing.RepoFolder, store: StoreInventory) -> RepoInventory {
         RepoScan.scan(root: root, entry: repo.entry, id: repo.id, hasStore: store.isPresent)
@@ -117,6 +131,8 @@ public struct CacheScan: Sendable {
                 if let child = try? folder.open(entry.name, options: [.directory, .keepAccessTime]) {
                     scanLockFolder(child, at: location.appending(entry.name), depth: depth + 1, into: &result)
                 }
+            } else if entry.stat.kind == .regular, entry.name.hasSuffix(".hold") {
+                result.holds.append(location.appending(entry.name))
             } else if entry.stat.kind == .regular, entry.stat.size > 0, entry.name.hasSuffix(".lock"),
                 let file = try? folder.open(entry.name, options: .keepAccessTime),
                 let content = try? file.readAll(limit: SoftLock.sizeLimit),
@@ -132,6 +148,8 @@ public struct CacheScan: Sendable {
 public struct LockListing: Sendable {
     /// Lock files that hold the name of a process: see `SoftLock`.
     public internal(set) var softLocks: [SoftLock] = []
+    /// Files that say that a repo is held, relative to the cache root; not looked into.
+    public internal(set) var holds: [BytePath] = []
     /// What could not be looked at.
     public internal(set) var strays: [Stray] = []
     /// Bytes on the disk of everything in it; the folder itself is the root's.

@@ -203,18 +203,3 @@ extension Ledger {
         }
     }
 }
-
-extension String {
-    /// As many whole characters from the start as fit into so many bytes of UTF-8.
-    fileprivate func cut(toBytes limit: Int) -> String {
-        guard utf8.count > limit else { return self }
-        var scalars = String.UnicodeScalarView()
-        var count = 0
-        for scalar in unicodeScalars {
-            count += UTF8.width(scalar)
-            if count > limit { break }
-            scalars.append(scalar)
-        }
-        return String(scalars)
-    }
-}

@@ -8,15 +8,58 @@ enum Housekeeping {
     private static let day: Int64 = 86_400_000_000_000
     static let contentAge: Int64 = 400 * day
     static let partialAge: Int64 = 90 * day
+    /// What tells that a revision was whole, or which policy there was, protects: it is kept for longer than anybody is away.
+    static let historyAge: Int64 = 400 * day
+    /// At most so many rows of one table are kept.
+    static let rowsKept: Int64 = 100_000
     /// At most so many rows at once: the writer's lock is held meanwhile.
     static let batch = 100_000
 
-    /// Forgets within the caller's transaction: partial downloads not seen for 90 days; and when there are more than a million
-    /// digests, those computed more than 400 days ago.
-    static func prune(_ database: Database, now: Timestamp, contentKept: Int64 = contentKept) throws {
+    /// A table that forgets by age and by number of rows, the oldest first.
+    private struct Aging {
+        var table: String
+        var key: String
+        var time: String
+        var age: Int64
+    }
+
+    private static let aging = [
+        Aging(table: "opened", key: "cache, repo, kind, name", time: "opened_at", age: historyAge),
+        Aging(table: "opener", key: "cache, repo, blob, boot, pid, started", time: "seen_at", age: partialAge),
+        Aging(table: "watched", key: "cache", time: "last_seen", age: partialAge),
+        Aging(table: "ref_seen", key: "cache, repo, ref, revision", time: "last_seen", age: historyAge),
+        Aging(table: "complete_once", key: "cache, repo, revision", time: "last_seen", age: historyAge),
+        Aging(table: "hub_answer", key: "repo, revision, file", time: "asked_at", age: partialAge),
+        Aging(table: "pass", key: "filesystem, ended_at", time: "ended_at", age: partialAge),
+        Aging(table: "repair_attempt", key: "cache, repo, revision, file", time: "last_at", age: partialAge),
+    ]
+
+    /// Forgets within the caller's transaction: partial downloads, openers, answers of the Hub, passes and failed repairs not
+    /// seen for 90 days; opens, refs and complete revisions not seen for 400; the oldest of each beyond 100,000 rows; and when
+    /// there are more than a million digests, those computed more than 400 days ago.
+    static func prune(
+        _ database: Database, now: Timestamp, contentKept: Int64 = contentKept, rowsKept: Int64 = rowsKept
+    ) throws {
         try delete(
             database, "partial_seen", key: "cache, repo, etag", condition: "last_seen < ?1",
             before: time(now, earlierBy: partialAge))
+        for each in aging {
+            try delete(
+                database, each.table, key: each.key, condition: "\(each.time) < ?1",
+                before: time(now, earlierBy: each.age))
+            let counting = try RawStatement(database, "SELECT count(*) FROM \(each.table)")
+            defer { counting.finish() }
+            guard try counting.step(), let count = counting.integer(at: 0), count > rowsKept else { continue }
+            let statement = try RawStatement(
+                database,
+                """
+                DELETE FROM \(each.table) WHERE (\(each.key)) IN (
+                    SELECT \(each.key) FROM \(each.table) ORDER BY \(each.time) LIMIT ?1)
+                """)
+            defer { statement.finish() }
+            try statement.bind(count - rowsKept, at: 1)
+            try statement.run()
+        }
         guard try isContentLarge(database, contentKept) else { return }
         try delete(
             database, "content", key: "filesystem, inode, algorithm", condition: "verified_at < ?1",

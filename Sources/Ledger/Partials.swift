@@ -3,8 +3,7 @@ public import HubCache
 
 extension Ledger {
     private enum Limits {
-        static let cache = 4096
-        static let name = 255
+        static let name = Ledger.nameLimit
         /// No repo downloads more files at once; a folder full of invented names must not fill the ledger.
         static let etagsPerRepo = 4096
         /// How far behind `last_seen` may be: noting the same download again every second need not write.
@@ -77,13 +76,6 @@ extension Ledger {
                 try statement.run()
             }
         }
-    }
-
-    private static func key(_ cache: BytePath, _ repo: String) -> String? {
-        guard let root = cache.exactText, !root.isEmpty, root.utf8.count <= Limits.cache, !root.utf8.contains(0),
-            !repo.isEmpty, repo.utf8.count <= Limits.name, !repo.utf8.contains(0)
-        else { return nil }
-        return root
     }
 
     /// Etag and last sight.

@@ -67,7 +67,8 @@ enum Schema {
                     ) WITHOUT ROWID
                     """
                 ),
-            ])
+            ]),
+        useStep,
     ]
 
     static let migrator: DatabaseMigrator = {

@@ -8,6 +8,12 @@ public struct DirectoryEntry: Sendable {
     public let name: BytePath
     /// What `stat` says.
     public let stat: FileStat
+
+    /// Makes an entry.
+    package init(name: BytePath, stat: FileStat) {
+        self.name = name
+        self.stat = stat
+    }
 }
 
 /// What one reading of a directory gave.

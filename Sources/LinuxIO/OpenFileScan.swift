@@ -9,28 +9,45 @@ internal import Synchronization
 /// with every process readable. `map_files` and not `maps`, whose device numbers are wrong on btrfs.
 public final class OpenFileScan: Sendable {
     /// The scan that one-shot commands share: made at the first question, kept for a second.
-    public static let shared = OpenFileScan()
+    public static let shared = OpenFileScan(lifetime: 1_000_000_000)
 
     private struct Result: Sendable {
-        var files: Set<FileKey>
+        /// The files, each with one of the processes that have it.
+        var files: [FileKey: Int32]
         var isComplete: Bool
         var blindSpot: String
         var time: UInt64
     }
 
     private let last = Mutex<Result?>(nil)
-    private static let lifetime: UInt64 = 1_000_000_000
+    private let lifetime: UInt64
+
+    /// Makes a scan that looks at processes when it is first asked.
+    ///
+    /// - Parameter lifetime: nanoseconds after which a question has it look again; by default only `refresh` does.
+    public init(lifetime: UInt64 = .max) { self.lifetime = lifetime }
 
     /// Whether anybody else has the file open or mapped.
     public func answer(for key: FileKey) -> ProbeAnswer {
-        let result = last.withLock { cached -> Result in
-            if let cached, monotonicNanoseconds() - cached.time < Self.lifetime { return cached }
+        result { result in
+            if result.files[key] != nil { return .taken }
+            return result.isComplete ? .free : .unknown(reason: result.blindSpot)
+        }
+    }
+
+    /// A process that has the file open or mapped, as far as that can be seen.
+    public func user(of key: FileKey) -> Int32? { result { $0.files[key] } }
+
+    /// Has the next question look again.
+    public func refresh() { last.withLock { $0 = nil } }
+
+    private func result<Answer: Sendable>(_ body: (Result) -> Answer) -> Answer {
+        last.withLock { cached -> Answer in
+            if let cached, monotonicNanoseconds() - cached.time < lifetime { return body(cached) }
             let fresh = Self.scan()
             cached = fresh
-            return fresh
+            return body(fresh)
         }
-        if result.files.contains(key) { return .taken }
-        return result.isComplete ? .free : .unknown(reason: result.blindSpot)
     }
 
     /// Why this process cannot see all open files, or nil when it can.
@@ -40,7 +57,7 @@ public final class OpenFileScan: Sendable {
     }
 
     private static func scan() -> Result {
-        var result = Result(files: [], isComplete: true, blindSpot: "", time: monotonicNanoseconds())
+        var result = Result(files: [:], isComplete: true, blindSpot: "", time: monotonicNanoseconds())
         if let reason = namespaceBlindSpot() {
             result.isComplete = false
             result.blindSpot = reason
@@ -62,7 +79,8 @@ public final class OpenFileScan: Sendable {
             let name = entry.name.text
             guard name != own, let first = name.utf8.first, first >= 0x30, first <= 0x39 else { continue }
             for folder in ["fd", "map_files"] {
-                let outcome = collect(BytePath(name + "/" + folder), in: proc, into: &result.files)
+                guard let id = Int32(name) else { continue }
+                let outcome = collect(BytePath(name + "/" + folder), of: id, in: proc, into: &result.files)
                 if !outcome {
                     result.isComplete = false
                     result.blindSpot = "the open files of other users' processes cannot be read"
@@ -85,38 +103,37 @@ public final class OpenFileScan: Sendable {
 
     /// - Returns: false when the process is there and its files cannot be read.
     private static func collect(
-        _ path: BytePath, in proc: borrowing OwnedDescriptor, into files: inout Set<FileKey>
+        _ path: BytePath, of id: Int32, in proc: borrowing OwnedDescriptor, into files: inout [FileKey: Int32]
     ) -> Bool {
         do throws(SystemCallFailure) {
             let folder = try proc.open(path, options: .directory)
-            var isComplete = true
-            for entry in try folder.names() {
+            let listing = try folder.listDirectory()
+            var isComplete = listing.failures.isEmpty
+            for entry in listing.entries.map(\.name) {
                 // Following is the point here: the entry is the kernel's own link to the open file.
                 do throws(SystemCallFailure) {
-                    files.insert(try folder.keyFollowing(entry))
+                    files[try folder.keyFollowing(entry)] = id
                 } catch {
                     // Closed meanwhile is fine. Following `map_files` takes a capability of its own.
-                    if error.isPermission { isComplete = false }
+                    if !error.isAbsent && error.errno != ESRCH { isComplete = false }
                 }
             }
             return isComplete
         } catch {
             // A process that ended meanwhile, or a kernel thread, has no files; ESRCH comes for zombies.
-            return !error.isPermission
+            return error.isAbsent || error.errno == ESRCH
         }
     }
 }
 
 extension OwnedDescriptor {
-    fileprivate borrowing func names() throws(SystemCallFailure) -> [BytePath] {
-        try listDirectory().entries.map(\.name)
-    }
-
     fileprivate borrowing func keyFollowing(_ name: BytePath) throws(SystemCallFailure) -> FileKey {
         let directory = raw
-        var status = Glibc.stat()
-        let result = unsafe withCName(name) { unsafe fstatat(directory, $0, &status, 0) }
-        if result != 0 { throw SystemCallFailure(call: "stat", errno: errno, subject: name) }
-        return FileKey(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+        var device: UInt64 = 0
+        var inode: UInt64 = 0
+        _ = try checked("stat", name) {
+            unsafe withCName(name) { unsafe hfj_identity_following(directory, $0, &device, &inode) }
+        }
+        return FileKey(device: device, inode: inode)
     }
 }

@@ -72,3 +72,10 @@ extension SystemCallFailure {
     /// `ENOTDIR`.
     public static let notAFolderNumber: Int32 = ENOTDIR
 }
+
+extension SystemCallFailure {
+    /// `EEXIST`: the name is taken.
+    public static let existsNumber: Int32 = EEXIST
+    /// `EOPNOTSUPP`: the filesystem cannot.
+    public static let unsupportedNumber: Int32 = EOPNOTSUPP
+}

@@ -149,9 +149,14 @@ public struct CachePlan: Sendable, Hashable {
 public struct Plan: Sendable, Hashable {
     /// A plan for each cache, in the order of the facts.
     public var caches: [CachePlan]
+    /// The actions of all caches in the order in which they were decided, which is that in which they are to be done.
+    public var sequence: [PlannedAction]
 
     /// Makes a plan.
-    public init(caches: [CachePlan]) { self.caches = caches }
+    public init(caches: [CachePlan], sequence: [PlannedAction] = []) {
+        self.caches = caches
+        self.sequence = sequence
+    }
 }
 
 /// A rule as it was tried on an item.
@@ -181,6 +186,8 @@ public struct Explanation: Sendable, Hashable {
     public var tried: [TriedRule]
     /// Everything that keeps it, whether or not a rule fits.
     public var keptBy: [Kept]
+    /// What else decided, each a sentence: why nothing at all goes in its cache.
+    public var notes: [String] = []
 
     /// Makes an explanation.
     public init(item: Item, isRemoved: Bool, tried: [TriedRule], keptBy: [Kept]) {

@@ -43,6 +43,22 @@ public struct StorageGraph: Sendable {
     public func release() -> StorageRelease { StorageRelease(graph: self) }
 }
 
+extension StorageGraph {
+    /// What a node takes on the disk by itself, in bytes.
+    func bytes(of node: NodeID) -> UInt64 { bytes[Int(node.index)] }
+
+    /// Calls for each node and everything that it holds in turn. What several of them hold is named several times.
+    func forEachHeld(by nodes: [NodeID], _ body: (NodeID) -> Void) {
+        for node in nodes {
+            var index = node.index
+            while index >= 0 {
+                body(NodeID(index: index))
+                index = next[Int(index)]
+            }
+        }
+    }
+}
+
 /// What is left of a graph while items let go, one after the other.
 public struct StorageRelease: Sendable {
     private let graph: StorageGraph
@@ -69,6 +85,39 @@ public struct StorageRelease: Sendable {
         }
         return freed
     }
+
+    /// Lets an item's holds go, and names what this frees and takes space.
+    mutating func release(_ nodes: [StorageGraph.NodeID], freeing: inout [StorageGraph.NodeID]) -> UInt64 {
+        var freed: UInt64 = 0
+        for node in nodes {
+            var index = Int(node.index)
+            while index >= 0 {
+                holders[index] -= 1
+                guard holders[index] == 0 else { break }
+                if graph.bytes[index] > 0 {
+                    freed &+= graph.bytes[index]
+                    freeing.append(StorageGraph.NodeID(index: Int32(index)))
+                }
+                index = Int(graph.next[index])
+            }
+        }
+        return freed
+    }
+
+    /// Takes a release back.
+    public mutating func restore(_ nodes: some Sequence<StorageGraph.NodeID>) {
+        for node in nodes {
+            var index = Int(node.index)
+            while index >= 0 {
+                holders[index] += 1
+                guard holders[index] == 1 else { break }
+                index = Int(graph.next[index])
+            }
+        }
+    }
+
+    /// Whether nobody holds it any more.
+    func isFree(_ node: StorageGraph.NodeID) -> Bool { holders[Int(node.index)] <= 0 }
 
     /// The bytes that letting these go would give back.
     public func freed(by nodes: some Sequence<StorageGraph.NodeID>) -> UInt64 {

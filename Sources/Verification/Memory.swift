@@ -1,7 +1,7 @@
 internal import CacheScan
 internal import Digests
 internal import HubCache
-internal import Ledger
+public import Ledger
 internal import LinuxIO
 internal import Synchronization
 
@@ -11,12 +11,13 @@ internal import Synchronization
 public struct Memory: Sendable {
     private let ledger: Ledger
 
-    private init(_ ledger: Ledger) { self.ledger = ledger }
+    /// The memory that a ledger is.
+    public init(_ ledger: Ledger) { self.ledger = ledger }
 
     /// No memory at all.
     public static var none: Memory { Memory(Ledger.disabled) }
 
-    /// The memory of a user: in `$STATE_DIRECTORY`, else in the user's state folder. Always usable; see `problem`.
+    /// The memory of a user: in `$STATE_DIRECTORY`, else in the user's state folder. Always usable; see `takeProblem`.
     ///
     /// - Parameters:
     ///   - environment: the process's environment.
@@ -72,10 +73,36 @@ public struct Memory: Sendable {
         if !bad.isEmpty { ledger.remember(badHeaders: bad) }
     }
 
+    /// Remembers what refs named in a pass, and which revisions were complete.
+    func remember(_ seen: SeenInPass, cache: BytePath, startedAt: Timestamp) {
+        let revisions = seen.all()
+        if !revisions.isEmpty { ledger.note(revisions: revisions, cache: cache, at: startedAt) }
+    }
+
     /// Remembers digests that were computed.
     func remember(_ digests: [HashedContent]) {
         if !digests.isEmpty { ledger.remember(digests: digests) }
     }
+}
+
+/// What a pass sees of revisions, collected so that it is written at once.
+final class SeenInPass: Sendable {
+    private let repos = Mutex<[SeenRevisions]>([])
+
+    func add(_ repo: RepoInventory, _ report: RepoReport) {
+        guard repo.id != nil, let folder = repo.folder.exactText else { return }
+        var seen = SeenRevisions(repo: folder, refs: [:], complete: [])
+        for ref in repo.refs {
+            if let name = ref.name.exactText, let commit = ref.commit { seen.refs[name] = commit }
+        }
+        for revision in report.revisions where revision.state == .complete && revision.fileCount > 0 {
+            if let commit = revision.commit { seen.complete.insert(commit) }
+        }
+        guard !seen.refs.isEmpty || !seen.complete.isEmpty else { return }
+        repos.withLock { $0.append(seen) }
+    }
+
+    func all() -> [SeenRevisions] { repos.withLock { $0 } }
 }
 
 /// What is known from earlier runs about the files of a cache, loaded when it is first asked for.

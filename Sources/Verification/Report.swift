@@ -107,6 +107,8 @@ public struct CacheReport: Sendable {
     public var findings: [Finding]
     /// Leftovers outside of repos.
     public var leftovers: [Leftover]
+    /// Files that say that a repo is held, relative to the root, of a whole cache; nil: they were not looked for.
+    public var holdFiles: [BytePath]?
 }
 
 /// What a verification came to.

@@ -66,9 +66,15 @@ public struct Verifier: Sendable {
 
     /// Verifies what is selected.
     ///
+    /// - Parameters:
+    ///   - selection: what is looked at.
+    ///   - observe: is told of every repo when it is judged, on one of the threads that judge; several at once. For what is
+    ///     needed of the inventories, which are not kept.
     /// - Returns: nil when the selection is not in this cache.
     /// - Throws: `SystemCallFailure` when the root cannot be read.
-    public func verify(_ selection: CacheSelection = .everything) throws(SystemCallFailure) -> CacheReport? {
+    public func verify(
+        _ selection: CacheSelection = .everything, observe: (@Sendable (ObservedRepo) -> Void)? = nil
+    ) throws(SystemCallFailure) -> CacheReport? {
         let listing = try scan.list()
         var folders = listing.repos
         var onlyCommits: Set<CommitHash>?
@@ -83,7 +89,7 @@ public struct Verifier: Sendable {
         let locks = Mutex(LockListing())
         let lockScan =
             isWhole ? BackgroundThread(name: "hfj-locks") { [scan] in locks.withLock { $0 = scan.scanLocks() } } : nil
-        let reports = judge(folders, listing: listing, onlyCommits: onlyCommits)
+        let reports = judge(folders, listing: listing, onlyCommits: onlyCommits, observe: observe)
         if let lockScan, !lockScan.isStarted { locks.withLock { $0 = scan.scanLocks() } }
         lockScan?.join()
         let others = isWhole ? [] : uses(by: listing.repos, besides: reports, store: listing.store)
@@ -115,7 +121,8 @@ public struct Verifier: Sendable {
     /// Scans, examines and judges repos. Below the digests depth each is forgotten when it is judged, so that memory does not
     /// grow with the cache.
     private func judge(
-        _ folders: [CacheListing.RepoFolder], listing: CacheListing, onlyCommits: Set<CommitHash>?
+        _ folders: [CacheListing.RepoFolder], listing: CacheListing, onlyCommits: Set<CommitHash>?,
+        observe: (@Sendable (ObservedRepo) -> Void)?
     ) -> [RepoReport] {
         let startedAt = currentTime()
         let examiner = examiner(store: listing.store)
@@ -125,9 +132,14 @@ public struct Verifier: Sendable {
         let cancellation = cancellation
         let progress = progress
         progress.begin(repos: folders.count)
+        let seen = SeenInPass()
+        defer { memory.remember(seen, cache: scan.root.path, startedAt: startedAt) }
         @Sendable func report(_ examined: ExaminedRepo) -> RepoReport {
-            examined.report(
+            let report = examined.report(
                 store: listing.store, depth: depth, displayID: examined.repo.displayID(in: scan.root.path))
+            observe?(ObservedRepo(examined, report: report, store: listing.store))
+            seen.add(examined.repo, report)
+            return report
         }
         @Sendable func examine(_ folder: CacheListing.RepoFolder) -> ExaminedRepo? {
             if cancellation.isCancelled { return nil }
@@ -235,6 +247,7 @@ public struct Verifier: Sendable {
         report.repos = repos
         if isWhole {
             report.bytes = tally.total
+            report.holdFiles = locks.holds
             let used = payloadUsers.keys.reduce(UInt64(0)) { $0 &+ (listing.store.payloads[$1]?.stat.allocated ?? 0) }
             report.otherBytes = other.total &- min(used, other.total)
             judgeRoot(listing, locks, payloadUsers: payloadUsers, into: &report)

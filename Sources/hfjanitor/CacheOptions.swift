@@ -2,54 +2,115 @@ import ArgumentParser
 import CacheScan
 import HubCache
 import LinuxIO
+import PolicyFile
+import Retention
 
 /// Which caches a command works on, for every command.
 struct CacheOptions: ParsableArguments {
     @Option(
         name: .long,
-        help: ArgumentHelp("A cache root; repeatable. Default: the one huggingface_hub uses.", valueName: "dir"))
+        help: ArgumentHelp(
+            "A cache root; repeatable. Default: the policy's, else the one huggingface_hub uses.", valueName: "dir"))
     var cache: [String] = []
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "A policy file. Default: the user's policy.yaml, else the one in /etc/hfjanitor.", valueName: "file"))
+    var policy: String?
 
     @Flag(name: .long, help: "Print one JSON document.")
     var json = false
 }
 
-/// The caches that a command was given, opened.
+/// The caches that a command was given, opened, and the policy that says more of them.
 struct OpenedCaches {
-    /// The roots, each once, in the order they were named.
-    let roots: [CacheRoot]
-    /// The default cache's path when nothing was named and it does not exist yet.
-    let absentDefault: BytePath?
+    /// What a command needs the policy for.
+    enum PolicyNeed {
+        /// To know the caches, when none is named.
+        case caches
+        /// For what it says of them.
+        case rules
+    }
 
-    /// Opens the caches.
+    /// The roots, each once, in the order they were named.
+    private(set) var roots: [CacheRoot] = []
+    /// The default cache's path when nothing was named and it does not exist yet.
+    private(set) var absentDefault: BytePath?
+    /// The policy; without a file, or where none was needed, the one that only observes.
+    private(set) var loaded = LoadedPolicy(policy: Policy(), files: [], warnings: [], isEmpty: true)
+    private var policies: [CachePolicy] = []
+
+    /// Opens the caches, and when root runs on another user's, becomes that user for good: see `Owner`.
     ///
-    /// - Throws: `CommandFailure` when a named cache is not there or cannot be read.
-    init(_ options: CacheOptions) throws {
+    /// What root alone may read, such as the policy, is read before.
+    ///
+    /// - Throws: `CommandFailure` when the policy is wrong, or a named cache is not there or cannot be read.
+    init(_ options: CacheOptions, needing need: PolicyNeed = .caches) throws {
+        try self.init(opening: options, needing: need)
+        try Owner.become(ofAll: roots)
+    }
+
+    /// Opens the caches, and leaves this process whose it is.
+    init(opening options: CacheOptions, needing need: PolicyNeed = .caches) throws {
         let locator = CacheLocator(environment: Terminal.environment)
-        if options.cache.isEmpty {
-            let path = locator.hubCache
-            do throws(SystemCallFailure) {
-                roots = [try CacheRoot(opening: path)]
-                absentDefault = nil
-            } catch {
-                guard error.isAbsent else { throw OpenedCaches.failure(error, path) }
-                roots = []
-                absentDefault = path
+        if options.cache.isEmpty || options.policy != nil || need == .rules {
+            loaded = try Self.loadPolicy(options.policy)
+        }
+        let listed = loaded.policy.caches.map { ($0, $0.path ?? locator.hubCache) }
+        if !options.cache.isEmpty {
+            for text in options.cache { try open(BytePath(locator.expand(text)), listed: listed) }
+            return
+        }
+        guard listed.isEmpty else {
+            for (policy, path) in listed {
+                if policy.path == nil { try openDefault(path, policy) } else { try open(path, listed: [(policy, path)]) }
             }
             return
         }
-        var opened: [CacheRoot] = []
-        for text in options.cache {
-            let path = BytePath(locator.expand(text))
-            do throws(SystemCallFailure) {
-                let root = try CacheRoot(opening: path)
-                if !opened.contains(where: { $0.stat.key == root.stat.key }) { opened.append(root) }
-            } catch {
-                throw OpenedCaches.failure(error, path)
-            }
+        try openDefault(locator.hubCache, CachePolicy())
+    }
+
+    /// What the policy says of a cache.
+    func policy(of root: CacheRoot) -> CachePolicy {
+        roots.firstIndex { $0.stat.key == root.stat.key }.map { policies[$0] } ?? CachePolicy(path: root.path)
+    }
+
+    private static func loadPolicy(_ file: String?) throws -> LoadedPolicy {
+        do throws(PolicyFailure) {
+            return try PolicyLoader(PolicyLocation.current(named: file)).load()
+        } catch {
+            throw CommandFailure(status: .policy, message: "the policy cannot be used\n" + error.text)
         }
-        roots = opened
-        absentDefault = nil
+    }
+
+    private mutating func openDefault(_ path: BytePath, _ policy: CachePolicy) throws {
+        do throws(SystemCallFailure) {
+            add(try CacheRoot(opening: path), policy)
+        } catch {
+            guard error.isAbsent else { throw Self.failure(error, path) }
+            absentDefault = path
+        }
+    }
+
+    private mutating func open(_ path: BytePath, listed: [(policy: CachePolicy, path: BytePath)]) throws {
+        do throws(SystemCallFailure) {
+            let root = try CacheRoot(opening: path)
+            // By what is there and not by its name: the policy may name it otherwise.
+            let entry = listed.first { entry in
+                entry.path == path || entry.path == root.path
+                    || (try? CacheRoot(opening: entry.path))?.stat.key == root.stat.key
+            }
+            add(root, entry?.policy ?? CachePolicy())
+        } catch {
+            throw Self.failure(error, path)
+        }
+    }
+
+    private mutating func add(_ root: CacheRoot, _ policy: CachePolicy) {
+        if roots.contains(where: { $0.stat.key == root.stat.key }) { return }
+        roots.append(root)
+        policies.append(policy)
     }
 
     private static func failure(_ error: SystemCallFailure, _ path: BytePath) -> CommandFailure {
@@ -218,6 +279,7 @@ struct TargetResolver {
             throw CommandFailure(status: .cannotRead, message: "cannot read '\(path.display)': \(error.reason)")
         }
         if let known = roots.firstIndex(where: { $0.stat.key == root.stat.key }) { return known }
+        try Owner.become(ofAll: [root])
         roots.append(root)
         return roots.count - 1
     }

@@ -15,6 +15,8 @@ enum ExitStatus: Int32 {
     /// Busy, in use or in flight: try later.
     case busy = 75
     case permission = 77
+    /// The policy file is wrong, or does not allow it.
+    case policy = 78
     /// 128 and the signal's number, as shells count: see `Interruption.exitCode`.
     case interrupted = 130
 
@@ -23,7 +25,7 @@ enum ExitStatus: Int32 {
     /// The help text's table, the same for every command.
     static let table = """
         Exit status: 0 good; 1 checked, and something is wrong; 64 usage; 66 no such cache or target; 73 cannot write; 74 cannot read; \
-        75 being fetched, try later; 77 permission.
+        75 being fetched, try later; 77 permission; 78 policy file wrong.
         """
 }
 

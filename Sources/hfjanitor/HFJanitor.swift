@@ -11,7 +11,10 @@ struct HFJanitor: ParsableCommand {
             @revision; or, starting with /, ./, ../ or ~/, a plain folder of weights or one weight file.
             """,
         version: Version.text,
-        subcommands: [Verify.self, List.self, Ready.self, Doctor.self])
+        subcommands: [
+            Verify.self, List.self, Ready.self, PlanCommand.self, Enforce.self, Explain.self, Remove.self, Hold.self, Release.self,
+            Doctor.self,
+        ])
 }
 
 /// The program's version.

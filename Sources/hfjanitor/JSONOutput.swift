@@ -241,12 +241,13 @@ struct ListDocument: Encodable {
     var schema = "hfjanitor.ls/1"
     var caches: [Cache]
 
-    init(reports: [CacheReport], withLeftovers: Bool) {
+    init(reports: [CacheReport], withLeftovers: Bool, held: [BytePath: Set<BytePath>]) {
         caches = reports.map { cache in
-            Cache(
+            let held = held[cache.path] ?? []
+            return Cache(
                 path: cache.path.text, bytes: cache.bytes, freeBytes: cache.freeBytes,
                 reclaimableBytes: cache.reclaimableBytes, otherBytes: cache.otherBytes,
-                repos: cache.repos.map(Self.repo),
+                repos: cache.repos.map { Self.repo($0, isHeld: held.contains($0.folder)) },
                 leftovers: withLeftovers
                     ? cache.allLeftovers.map {
                         LeftoverDocument(path: $0.path.text, kind: $0.kind, bytes: $0.bytes)
@@ -254,10 +255,10 @@ struct ListDocument: Encodable {
         }
     }
 
-    private static func repo(_ repo: RepoReport) -> Repo {
+    private static func repo(_ repo: RepoReport, isHeld: Bool) -> Repo {
         Repo(
             id: repo.id, folder: repo.folder.text, bytes: repo.bytes, reclaimableBytes: repo.reclaimableBytes,
-            state: repo.state.rawValue, lastUse: repo.lastUse.map(LastUseDocument.init), pinned: false, held: false,
+            state: repo.state.rawValue, lastUse: repo.lastUse.map(LastUseDocument.init), pinned: false, held: isHeld,
             revisions: repo.revisions.map { revision in
                 Revision(
                     commit: revision.commit?.hex, refs: revision.refs.map(\.text), state: revision.state.rawValue,

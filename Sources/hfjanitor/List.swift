@@ -59,10 +59,11 @@ struct List: ParsableCommand {
             var work = try VerificationRun(opened, options: VerificationOptions(depth: .structure))
             var reports = try work.reports(of: targets)
             for index in reports.indices { reports[index].repos = sorted(reports[index].repos) }
+            let held = work.heldRepos(of: reports)
             if caches.json {
-                try printJSON(ListDocument(reports: reports, withLeftovers: all))
+                try printJSON(ListDocument(reports: reports, withLeftovers: all, held: held))
             } else {
-                for report in reports { show(report) }
+                for report in reports { show(report, held: held[report.path] ?? []) }
             }
             return .good
         }
@@ -84,7 +85,7 @@ struct List: ParsableCommand {
         repo.revisions.compactMap(\.arrived?.nanoseconds).max() ?? .min
     }
 
-    private func show(_ cache: CacheReport) {
+    private func show(_ cache: CacheReport, held: Set<BytePath>) {
         let now = currentTime()
         Terminal.print(Terminal.styled(cache.path.display, .bold))
         var table = Table()
@@ -92,24 +93,28 @@ struct List: ParsableCommand {
         table.add(header.map { ($0, .dim) })
         for repo in cache.repos {
             let name = displayText(of: repo.id)
+            let mark = held.contains(repo.folder) ? " (held)" : ""
             if revisions {
                 for revision in repo.revisions {
                     table.add([
                         (formatBytes(revision.bytes), nil), stateCell(revision.state),
                         (used(revision.lastUse, now), nil),
-                        (name, nil), (revision.commit?.hex ?? "", nil),
+                        (name + mark, nil), (revision.commit?.hex ?? "", nil),
                         (revision.arrived.map { formatAge($0, now: now) } ?? "", nil), (refs(revision.refs), nil),
                     ])
                 }
                 if repo.revisions.isEmpty {
-                    table.add([(formatBytes(repo.bytes), nil), ("", nil), ("", nil), (name, nil), ("none", .dim)])
+                    table.add([
+                        (formatBytes(repo.bytes), nil), ("", nil), ("", nil), (name + mark, nil), ("none", .dim),
+                    ])
                 }
             } else {
                 var names = repo.revisions.flatMap(\.refs)
                 let detached = repo.revisions.count { $0.refs.isEmpty }
                 if detached > 0, repo.repo != nil { names.append(BytePath("\(detached) detached")) }
                 table.add([
-                    (formatBytes(repo.bytes), nil), stateCell(repo.state), (used(repo.lastUse, now), nil), (name, nil),
+                    (formatBytes(repo.bytes), nil), stateCell(repo.state), (used(repo.lastUse, now), nil),
+                    (name + mark, nil),
                     (refs(names), nil),
                 ])
             }

@@ -1,5 +1,6 @@
 import CacheScan
 import HubCache
+import InUse
 import Ledger
 import LinuxIO
 import Verification
@@ -8,21 +9,12 @@ import Verification
 struct VerificationRun {
     let progress = VerificationProgress()
     private let options: VerificationOptions
-    private let memory: Memory
+    private var memory = Memory.none
     private var resolver: TargetResolver
 
     init(_ opened: OpenedCaches, options: VerificationOptions) throws {
         self.options = options
         resolver = TargetResolver(opened)
-        let environment = Terminal.environment
-        let state = LedgerLocation.directory(environment: environment)
-        if opened.roots.contains(where: { root in state.map { $0.relative(to: root.path) != nil } ?? false }) {
-            // Nothing is ever written into a cache.
-            Terminal.complain("the state folder lies in the cache: nothing is remembered; see XDG_STATE_HOME")
-            memory = Memory.none
-        } else {
-            memory = Memory.open(environment: environment, programVersion: Version.text)
-        }
         Interruption.install()
         raiseDescriptorLimit()
     }
@@ -32,6 +24,7 @@ struct VerificationRun {
     /// - Throws: `CommandFailure` when a target is not there, a cache cannot be read, or the run was interrupted.
     mutating func reports(of targets: [String]) throws -> [CacheReport] {
         let selected = Self.withoutRepetition(try targets.map { try resolver.resolve($0) })
+        memory = Memory(openLedger(besides: resolver.roots))
         warnOfAccessTimes()
         if targets.isEmpty { warnOfFoldersThatAreNoCaches() }
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
@@ -72,6 +65,21 @@ struct VerificationRun {
                 message: "interrupted" + (options.depth == .digests ? "; digests computed so far are remembered" : ""))
         }
         return reports
+    }
+
+    /// The repos of each cache, by folder name, that somebody holds.
+    func heldRepos(of reports: [CacheReport]) -> [BytePath: Set<BytePath>] {
+        var held: [BytePath: Set<BytePath>] = [:]
+        for report in reports {
+            guard let root = resolver.roots.first(where: { $0.path == report.path }) else { continue }
+            let reader = HoldReader(root: root, now: currentTime())
+            if let files = report.holdFiles {
+                held[report.path] = reader.heldRepos(among: files)
+            } else {
+                held[report.path] = Set(report.repos.map(\.folder).filter { !reader.holds(of: $0).isEmpty })
+            }
+        }
+        return held
     }
 
     /// Each thing once: what is named twice, or is part of something else that is named, is left out.

@@ -36,8 +36,11 @@ struct Verify: ParsableCommand {
 
     func validate() throws {
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs takes a number from 1 to 1024") }
-        if let rate, parseSize(rate) == nil {
-            throw ValidationError("--rate takes a size such as 200MB or 1GiB, not '\(displayText(of: rate))'")
+        if let rate {
+            do throws(UnitError) { _ = try ByteCount.parseRate(rate) } catch {
+                let hint = error.suggestion.map { ", such as \($0)" } ?? ", such as 200MB or 1GiB"
+                throw ValidationError("--rate takes a size\(hint), not '\(displayText(of: rate))'")
+            }
         }
     }
 
@@ -49,7 +52,8 @@ struct Verify: ParsableCommand {
                 Terminal.complain("there is no cache yet at '\(path.display)'")
             }
             let options = VerificationOptions(
-                depth: depth, jobs: jobs ?? availableProcessors(), bytesPerSecond: rate.flatMap(parseSize),
+                depth: depth, jobs: jobs ?? availableProcessors(),
+                bytesPerSecond: rate.flatMap { try? ByteCount.parseRate($0) },
                 ignoresMemory: fresh)
             var work = try VerificationRun(opened, options: options)
             let reports = try work.reports(of: targets)
@@ -106,20 +110,4 @@ func reportingFailures(_ body: () throws -> ExitStatus) throws {
         throw ExitStatus.cannotWrite.asError
     }
     if status != .good { throw status.asError }
-}
-
-/// Reads a size: a number, and B, kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024).
-func parseSize(_ text: String) -> UInt64? {
-    let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
-    guard let number = Double(digits), number > 0, number.isFinite else { return nil }
-    let units: [String: Double] = [
-        "": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 1024, "mib": 1_048_576,
-        "gib": 1_073_741_824, "tib": 1_099_511_627_776,
-    ]
-    var unit = text.dropFirst(digits.count).lowercased()
-    while unit.hasPrefix(" ") { unit.removeFirst() }
-    if unit.hasSuffix("/s") { unit.removeLast(2) }
-    guard let factor = units[unit], number * factor < 1e18 else { return nil }
-    let bytes = UInt64(number * factor)
-    return bytes > 0 ? bytes : nil
 }

@@ -3,9 +3,9 @@
 
 It serves models, datasets, spaces and kernels with the HTTP behaviour that clients depend on: revisions, paged trees,
 refs, `resolve` with its metadata headers, and large files through a redirect to a second origin (the "CDN", a second
-port). Commits and object ids follow from the content alone, so two runs serve the same ids.
+port); a third origin on 127.0.0.2 answers as the first does. Commits and object ids follow from the content alone, so two runs serve the same ids.
 
-    hub_stand_in.py DESCRIPTION.json      serves until its standard input ends; prints {"hub": URL, "cdn": URL} first
+    hub_stand_in.py DESCRIPTION.json      serves until its standard input ends; prints {"hub": URL, "cdn": URL, "other": URL} first
     from hub_stand_in import Hub, Servers  or in the process of a test
 
 `GET /_log` is what was asked so far, `DELETE /_log` forgets it. `GET /_control` shows the faults, `POST /_control`
@@ -13,7 +13,8 @@ takes {"fault": {...}}, {"release": ID}, {"remove": ID} or {"clear": true}; see 
 
 A description: {"repos": [{"type": "model", "id": "acme/x", "commits": [{"branch": "main", "folder": "relative/folder",
 "files": {"config.json": {"text": "{}"}, "a.bin": {"base64": "…"}, "big.gguf": {"size": 4096, "seed": "any"}},
-"tags": ["v1"]}]}], "renamed": [{"type": "model", "from": "acme/old", "to": "acme/x"}]}. A folder is read whole and
+"tags": ["v1"]}]}], "renamed": [{"type": "model", "from": "acme/old", "to": "acme/x"}], "page_size": 1000,
+"resolve_cache": false}. A folder is read whole and
 `files` are added to it; every commit is the whole tree of files, not a change.
 """
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import base64
 import fnmatch
+import gzip
 import hashlib
 import json
 import posixpath
@@ -152,7 +154,7 @@ def is_large(path: str) -> bool:
 
 @dataclass(frozen=True)
 class Request:
-    """What arrived: `origin` is "hub" or "cdn", `path` is still percent-encoded and has no query."""
+    """What arrived: `origin` is "hub", "cdn" or "other", `path` is still percent-encoded and has no query."""
 
     origin: str
     method: str
@@ -164,11 +166,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to send back. `ranged` replies honour `Range`."""
+    """What to send back. `ranged` replies honour `Range`; a header with a list is sent once for each of its values."""
 
     status: int
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, Any] = field(default_factory=dict)
     ranged: bool = False
 
 
@@ -176,13 +178,24 @@ class Reply:
 class Fault:
     """One way for a reply to go wrong. Matches requests by origin, method and a glob over the decoded path.
 
-    kind      what happens
-    slow      the body trickles at `rate` bytes a second
-    hold      the body stops after `after` bytes until the fault is released, then goes on
-    drop      the connection is reset after `after` bytes
-    truncate  the reply is whole and polite, but only the first `after` bytes of the body
-    status    `status` with `headers` and `body` instead
-    replace   `body` instead of the content, and metadata that fits it (a mirror that serves something else)
+    kind          what happens
+    slow          the body trickles at `rate` bytes a second
+    hold          the body stops after `after` bytes until the fault is released, then goes on
+    drop          the connection is reset after `after` bytes
+    cut           the connection is closed in good order after `after` bytes, however many were announced
+    truncate      the reply is whole and polite, but only the first `after` bytes of the body
+    status        `status` with `headers` and `body` instead
+    headers       the usual reply with `headers` besides or in place of its own; an empty value removes one
+    replace       `body` instead of the content, and metadata that fits it (a mirror that serves something else)
+    flip          one bit of the byte at `after` of the whole content is the other way
+    extend        `body` follows the content, and the length says so
+    ignore-range  the whole content, whatever range was asked for
+    shift-range   the content from `after` bytes further on than was asked for, and the header says so
+    gzip          the content compressed, whether or not it was asked for so
+    endless       a body that has no length and never ends
+    mute          the request is taken and nothing said until the fault is released
+    drip          the headers come at `rate` bytes a second
+    raw           `body` in place of status line, headers and all; then the connection closes
 
     `times` is how many requests it hits (None: all). New kinds go into `FaultBook.reshape` when they change the reply
     and into `Handler._send_body` when they change how it is sent.
@@ -195,7 +208,7 @@ class Fault:
     after: int = 0
     rate: int = 0
     status: int = 503
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, Any] = field(default_factory=dict)
     body: bytes = b""
     times: int | None = None
     id: str = ""
@@ -203,7 +216,10 @@ class Fault:
     held: int = 0
     released: threading.Event = field(default_factory=threading.Event)
 
-    KINDS = ("slow", "hold", "drop", "truncate", "status", "replace")
+    KINDS = (
+        *("slow", "hold", "drop", "cut", "truncate", "status", "headers", "replace", "flip", "extend"),
+        *("ignore-range", "shift-range", "gzip", "endless", "mute", "drip", "raw"),
+    )
 
     def matches(self, request: Request) -> bool:
         return (
@@ -273,7 +289,29 @@ class FaultBook:
         if fault.kind == "replace":
             kept = {name: value for name, value in reply.headers.items() if name == "X-Repo-Commit"}
             return Reply(200, fault.body, {"ETag": f'"{git_blob_sha1(fault.body)}"'} | kept | dict(fault.headers))
+        if fault.kind == "headers":
+            merged = dict(reply.headers) | dict(fault.headers)
+            return replace(reply, headers={name: value for name, value in merged.items() if value})
+        if fault.kind == "flip" and fault.after < len(reply.body):
+            body = bytearray(reply.body)
+            body[fault.after] ^= 1
+            return replace(reply, body=bytes(body))
+        if fault.kind == "extend":
+            return replace(reply, body=reply.body + fault.body)
+        if fault.kind == "ignore-range":
+            return replace(reply, ranged=False)
+        if fault.kind == "gzip":
+            body = gzip.compress(reply.body, mtime=0)
+            return replace(reply, body=body, headers=dict(reply.headers) | {"Content-Encoding": "gzip"}, ranged=False)
         return reply
+
+    @staticmethod
+    def range_for(fault: Fault | None, header: str | None) -> str | None:
+        """The range to serve in place of the one that was asked for."""
+        if fault is None or fault.kind != "shift-range" or header is None:
+            return header
+        first, _, last = header.removeprefix("bytes=").partition("-")
+        return f"bytes={int(first) + fault.after}-{last}" if first else header
 
 
 # Part 3: the Hub itself, a function from request to reply.
@@ -302,8 +340,8 @@ class Hub:
     @classmethod
     def load(cls, description: Path) -> Hub:
         """A Hub from a description file; see the top of this file."""
-        hub = cls()
         stated = json.loads(description.read_text())
+        hub = cls(page_size=stated.get("page_size", 1000), resolve_cache=stated.get("resolve_cache", False))
         for stated_repo in stated.get("repos", []):
             repo = hub.repo(stated_repo.get("type", "model"), stated_repo["id"])
             for stated_commit in stated_repo["commits"]:
@@ -540,6 +578,7 @@ class RequestLog:
             "range": request.headers.get("range"),
             "authorized": "authorization" in request.headers,
             "user_agent": request.headers.get("user-agent"),
+            "headers": dict(request.headers),
             "status": None,
             "sent": 0,
         }
@@ -589,39 +628,74 @@ class Handler(BaseHTTPRequestHandler):
             return
         entry = owner.log.add(request)
         fault = owner.faults.take(request)
-        reply = ranged(FaultBook.reshape(fault, owner.hub.answer(request)), headers.get("range"))
+        wanted = FaultBook.range_for(fault, headers.get("range"))
+        reply = ranged(FaultBook.reshape(fault, owner.hub.answer(request)), wanted)
         try:
             self._send(reply, fault, entry)
         except OSError:  # the client went away
             self.close_connection = True
 
     def _send(self, reply: Reply, fault: Fault | None, entry: dict[str, Any]) -> None:
+        kind = fault.kind if fault is not None else None
         entry["status"] = reply.status
+        if fault is not None and kind == "mute" and not fault.released.is_set():
+            self._wait_for(fault)
+        if fault is not None and kind == "raw":
+            self.wfile.write(fault.body)
+            self.close_connection = True
+            return
         self.send_response(reply.status)
         for name, value in reply.headers.items():
-            self.send_header(name, value)
-        if reply.status != 304:
+            for one in value if isinstance(value, list) else [value]:
+                self.send_header(name, one)
+        if reply.status != 304 and kind != "endless":
             self.send_header("Content-Length", str(len(reply.body)))
+        if kind == "endless":
+            self.send_header("Connection", "close")
+        if fault is not None and kind == "drip":
+            self._drip_headers(fault)
         self.end_headers()
-        if self.command != "HEAD" and reply.status != 304:
+        if self.command == "HEAD" or reply.status == 304:
+            return
+        if kind == "endless":
+            self._send_endlessly(entry)
+        else:
             self._send_body(reply.body, fault, entry)
+
+    def _drip_headers(self, fault: Fault) -> None:
+        """Sends what `send_header` has gathered, byte by byte."""
+        gathered = b"".join(self._headers_buffer)
+        self._headers_buffer = []
+        for index in range(len(gathered)):
+            self.wfile.write(gathered[index : index + 1])
+            fault.released.wait(1 / max(fault.rate, 1))
+
+    def _send_endlessly(self, entry: dict[str, Any]) -> None:
+        """Ends with the client's patience: its hanging up raises."""
+        while True:
+            self.wfile.write(bytes(self.CHUNK))
+            entry["sent"] += self.CHUNK
 
     def _send_body(self, body: bytes, fault: Fault | None, entry: dict[str, Any]) -> None:
         kind = fault.kind if fault is not None else None
         sent = 0
         while sent < len(body):
             end = min(sent + self.CHUNK, len(body))
-            if fault is not None and kind in ("hold", "drop") and not fault.released.is_set() and sent <= fault.after:
+            stops = fault is not None and kind in ("hold", "drop", "cut") and not fault.released.is_set()
+            if fault is not None and stops and sent <= fault.after:
                 end = min(end, fault.after)
                 if sent == fault.after:
                     if kind == "drop":
                         self._reset()
                         return
+                    if kind == "cut":
+                        self.close_connection = True
+                        return
                     self._wait_for(fault)
                     continue
             self.wfile.write(body[sent:end])
             if fault is not None and kind == "slow" and fault.rate > 0:
-                time.sleep((end - sent) / fault.rate)
+                fault.released.wait((end - sent) / fault.rate)
             sent = end
             entry["sent"] = sent
 
@@ -654,19 +728,20 @@ def ranged(reply: Reply, header: str | None) -> Reply:
 
 
 class Server(ThreadingHTTPServer):
-    """One origin on a free port of 127.0.0.1."""
+    """One origin on a free port of a loopback address."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, owner: Servers, origin: str) -> None:
+    def __init__(self, owner: Servers, origin: str, host: str = "127.0.0.1") -> None:
         self.owner = owner
         self.origin = origin
-        super().__init__(("127.0.0.1", 0), Handler)
+        self.host = host
+        super().__init__((host, 0), Handler)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http://{self.host}:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no news; anything else is a mistake here and must be seen."""
@@ -675,14 +750,14 @@ class Server(ThreadingHTTPServer):
 
 
 class Servers:
-    """A Hub with its two origins, running in threads: `with Servers(hub) as servers: servers.url`."""
+    """A Hub with its origins, running in threads: `with Servers(hub) as servers: servers.url`."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.faults = FaultBook()
         self.log = RequestLog()
-        self._servers = [Server(self, "hub"), Server(self, "cdn")]
-        self.url, self.cdn_url = (server.url for server in self._servers)
+        self._servers = [Server(self, "hub"), Server(self, "cdn"), Server(self, "other", "127.0.0.2")]
+        self.url, self.cdn_url, self.other_url = (server.url for server in self._servers)
         hub.hub_url, hub.cdn_url = self.url, self.cdn_url
 
     def __enter__(self) -> Servers:
@@ -727,7 +802,8 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stdout if arguments[:1] in (["-h"], ["--help"]) else sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 64
     with Servers(Hub.load(Path(arguments[0]))) as servers:
-        print(json.dumps({"hub": servers.url, "cdn": servers.cdn_url}), flush=True)
+        urls = {"hub": servers.url, "cdn": servers.cdn_url, "other": servers.other_url}
+        print(json.dumps(urls), flush=True)
         sys.stdin.read()
     return 0
 

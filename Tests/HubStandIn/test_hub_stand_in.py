@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import http.client
 import json
 import sys
@@ -137,10 +138,73 @@ class StandInTests(unittest.TestCase):
         self.assertEqual((body, response.headers["X-Repo-Commit"]), (b"<html>", self.commit.id))
         self.assertEqual(self.ask("/_control", "POST", body=b'{"fault": {"kind": "no"}}')[0].status, 400)
 
+    def test_flip_extend_ranges_gzip(self) -> None:
+        url = self.large_url()
+        self.order(fault={"kind": "flip", "origin": "cdn", "after": 7})
+        self.assertEqual([i for i, b in enumerate(self.ask(url)[1]) if b != LARGE[i]], [7])
+        part = self.ask(url, headers={"Range": "bytes=5-"})[1]
+        self.assertEqual([i + 5 for i, b in enumerate(part) if b != LARGE[i + 5]], [7])
+        self.order(clear=True)
+        self.order(fault={"kind": "extend", "origin": "cdn", "body": base64.b64encode(b"more").decode()})
+        self.assertEqual(self.ask(url)[1], LARGE + b"more")
+        self.order(clear=True)
+        self.order(fault={"kind": "ignore-range", "origin": "cdn"})
+        response, body = self.ask(url, headers={"Range": "bytes=5-"})
+        self.assertEqual((response.status, body), (200, LARGE))
+        self.order(clear=True)
+        self.order(fault={"kind": "shift-range", "origin": "cdn", "after": 2})
+        response, body = self.ask(url, headers={"Range": "bytes=5-"})
+        self.assertEqual((response.headers["Content-Range"], body), ("bytes 7-299999/300000", LARGE[7:]))
+        self.order(clear=True)
+        self.order(fault={"kind": "gzip", "origin": "cdn"})
+        response, body = self.ask(url)
+        self.assertEqual((response.headers["Content-Encoding"], gzip.decompress(body)), ("gzip", LARGE))
+
+    def test_cut_endless_raw_headers(self) -> None:
+        url = self.large_url()
+        self.order(fault={"kind": "cut", "origin": "cdn", "after": 1000})
+        with self.assertRaises(http.client.IncompleteRead) as raised:
+            self.ask(url)
+        self.assertEqual(len(raised.exception.partial), 1000)
+        self.order(clear=True)
+        self.order(fault={"kind": "endless", "origin": "cdn"})
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+        connection.request("GET", urlsplit(url).path)
+        response = connection.getresponse()
+        with response:
+            self.assertEqual((response.headers["Content-Length"], len(response.read(1_000_000))), (None, 1_000_000))
+        self.order(clear=True)
+        self.order(fault={"kind": "raw", "origin": "cdn", "body": base64.b64encode(b"SSH-2.0\r\n").decode()})
+        with self.assertRaises(http.client.BadStatusLine):
+            self.ask(url)
+        self.order(clear=True)
+        self.order(fault={"kind": "headers", "headers": {"ETag": "", "X-Many": ["a", "b"]}})
+        response, body = self.ask("/acme/x/resolve/main/config.json")
+        self.assertEqual((response.headers["ETag"], response.headers.get_all("X-Many")), (None, ["a", "b"]))
+        self.assertEqual(body, b"{}")
+
+    def test_mute_and_drip(self) -> None:
+        for fault in ({"kind": "mute"}, {"kind": "drip", "rate": 1}):
+            (made,) = self.order(fault=fault)
+            with self.assertRaises(TimeoutError):
+                connection = http.client.HTTPConnection(urlsplit(self.servers.url).netloc, timeout=0.2)
+                connection.request("GET", "/acme/x/resolve/main/config.json")
+                connection.getresponse()
+            connection.close()
+            self.order(release=made["id"])
+            self.assertEqual(self.ask("/acme/x/resolve/main/config.json")[1], b"{}")
+            self.order(clear=True)
+
+    def test_the_other_origin_answers_too(self) -> None:
+        response, body = self.ask(self.servers.other_url + "/acme/x/resolve/main/config.json")
+        self.assertEqual((response.status, body), (200, b"{}"))
+        self.assertEqual(self.json("/_log")[0]["origin"], "other")
+
     def test_log(self) -> None:
         self.ask("/acme/x/resolve/main/config.json", headers={"Authorization": "Bearer x"})
         (entry,) = self.json("/_log")
         self.assertEqual((entry["path"], entry["authorized"]), ("/acme/x/resolve/main/config.json", True))
+        self.assertEqual(entry["headers"]["authorization"], "Bearer x")
         self.ask("/_log", "DELETE")
         self.assertEqual(self.json("/_log"), [])
 

@@ -3,5 +3,45 @@
 #define HFJ_CCURL_H
 
 #include <curl/curl.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// One HTTP exchange, as libcurl is told about it. The strings and the list are borrowed until it is over.
+struct hfj_exchange {
+    /// An absolute http or https URL.
+    const char *_Nonnull url;
+    const char *_Nonnull user_agent;
+    /// Request headers; NULL for none besides libcurl's own.
+    struct curl_slist *_Nullable headers;
+    /// A file or a folder of certificates to trust in place of the system's.
+    const char *_Nullable certificate_file;
+    const char *_Nullable certificate_folder;
+    /// Asks for the headers alone.
+    int is_head;
+    /// Goes to the host itself, whatever proxy the environment names.
+    int bypasses_proxy;
+    long connect_milliseconds;
+    /// Bytes a second at most; 0 for no limit.
+    int64_t maximum_speed;
+    /// Called once for every header line; anything but `size * count` ends the exchange.
+    curl_write_callback _Nonnull on_header;
+    /// Called for every piece of the body; anything but `size * count` ends the exchange.
+    curl_write_callback _Nonnull on_body;
+    /// Called about once a second, more often while something moves; anything but 0 ends the exchange.
+    curl_xferinfo_callback _Nonnull on_progress;
+    /// What the three get as their own argument.
+    void *_Nonnull context;
+};
+
+/// curl_global_init(3). 0 or a CURLcode.
+int hfj_curl_initialize(void);
+
+/// Runs an exchange on an easy handle and waits for its end. The handle's connections are kept for the next. 0 or a CURLcode.
+///
+/// No redirect is followed, no cookie kept, no .netrc read, no content decoded; only http and https; certificates are checked.
+int hfj_curl_perform(void *_Nonnull handle, const struct hfj_exchange *_Nonnull exchange);
+
+/// curl_easy_cleanup(3).
+void hfj_curl_destroy(void *_Nonnull handle);
 
 #endif

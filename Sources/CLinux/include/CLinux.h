@@ -47,6 +47,11 @@ struct hfj_filesystem {
 /// statx(2) of `name` below `directory`, never following a link; with a NULL or empty name, of the descriptor. 0 or -errno.
 int hfj_stat_at(int directory, const char *_Nullable name, struct hfj_stat *_Nonnull result);
 
+/// Device and inode of what `name` below `directory` leads to, links followed, without asking a server that may not answer
+/// (AT_STATX_DONT_SYNC). 0 or -errno.
+int hfj_identity_following(
+    int directory, const char *_Nonnull name, uint64_t *_Nonnull device, uint64_t *_Nonnull inode);
+
 /// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS and O_CLOEXEC. A descriptor or -errno
 /// (-ENOSYS where the kernel or a filter does not have it).
 int hfj_open_beneath(int directory, const char *_Nonnull path, uint64_t flags);
@@ -93,6 +98,21 @@ void hfj_name_thread(const char *_Nonnull name);
 
 /// Whether a process with that id exists (kill with signal 0, EPERM counts). 1 or 0.
 int hfj_process_exists(int pid);
+
+/// Whether files of an open file's extents may be shared with others, or are stored otherwise than written (FS_IOC_FIEMAP):
+/// 1 when an extent is shared, compressed, encoded or inline; 0 when none is; or -errno.
+int hfj_shares_extents(int fd);
+
+/// syncfs(2). 0 or -errno.
+int hfj_sync_filesystem(int fd);
+
+/// Whether the system says that its clock follows a reference (adjtimex(2), STA_UNSYNC). 1 or 0, or -errno.
+int hfj_clock_is_synchronised(void);
+
+/// Makes this process, which must be root's and have one thread, another user's for good: groups (of `name` in the user
+/// database, or none), gid, uid, no capabilities but CAP_LEASE and CAP_SYS_PTRACE where it had them, no new privileges. 0 or
+/// -errno, after which the process is of no further use.
+int hfj_become_user(uid_t uid, gid_t gid, const char *_Nullable name);
 
 /// How many processors this process may run on (sched_getaffinity).
 int hfj_available_processors(void);

@@ -1,0 +1,150 @@
+public import HubCache
+public import Retention
+
+/// What became of one action.
+public enum ActionOutcome: Sendable, Hashable {
+    /// It was done; the bytes on the disk that it gives back.
+    case removed(bytes: UInt64)
+    /// It was not done, since something keeps it after all.
+    case kept([Kept])
+    /// It could not be done, or not finished: what happened, and what the user can do.
+    case failed(String)
+}
+
+/// What a pass tells while it goes on.
+public enum PassEvent: Sendable {
+    /// An action was done.
+    case removed(PlannedAction, bytes: UInt64)
+    /// An action was not done.
+    case kept(PlannedAction, [Kept])
+    /// An action failed.
+    case failed(PlannedAction, String)
+}
+
+/// What a pass came to.
+public struct PassOutcome: Sendable {
+    /// The plan as it stands after everything that was learned on the way.
+    public var plan: Plan
+    /// What was done, with the bytes that each gives back.
+    public var removed: [(action: PlannedAction, bytes: UInt64)] = []
+    /// What was planned and stays.
+    public var kept: [(action: PlannedAction, reasons: [Kept])] = []
+    /// What failed.
+    public var failed: [(action: PlannedAction, message: String)] = []
+    /// Whether it was told to stop.
+    public var isCancelled = false
+
+    /// The bytes that what was done gives back, of one cache or of all.
+    public func removedBytes(cache: Int? = nil) -> UInt64 {
+        removed.reduce(0) { $0 &+ (cache == nil || $1.action.item.cache == cache ? $1.bytes : 0) }
+    }
+}
+
+/// Carries a plan out: asks the Hub, has items removed, and plans anew with what it learned until nothing is left to do.
+///
+/// One pass removes until the prediction reaches the shortfall and no more: freed bytes appear late on some filesystems, so it
+/// never looks at free space again. Everything with an effect is handed in, so that the order of things can be tested.
+public struct EnforcementPass {
+    private let facts: [CacheFacts]
+    private let planner: ([CacheFacts], [Item: [Kept]]) -> Planner
+    private let evidence: (Item) -> ItemEvidence
+    private let ask: (Item) -> HubStanding
+    private let carryOut: ([PlannedAction]) -> [ActionOutcome]
+    private let isCancelled: () -> Bool
+    private let report: (PassEvent) -> Void
+
+    /// As many actions are under way at once: each waits for clients to settle, and they wait together.
+    static let batchSize = 64
+
+    /// Makes a pass.
+    ///
+    /// - Parameters:
+    ///   - facts: the caches.
+    ///   - planner: makes a planner of facts and of what was learned since.
+    ///   - evidence: who uses an item.
+    ///   - ask: asks the Hub whether it would give a revision back; called right before it goes.
+    ///   - carryOut: does what it is given, all at once, and says what became of each, in the same order.
+    ///   - isCancelled: whether to stop.
+    ///   - report: is told what happens.
+    public init(
+        facts: [CacheFacts], planner: @escaping ([CacheFacts], [Item: [Kept]]) -> Planner,
+        evidence: @escaping (Item) -> ItemEvidence, ask: @escaping (Item) -> HubStanding,
+        carryOut: @escaping ([PlannedAction]) -> [ActionOutcome], isCancelled: @escaping () -> Bool,
+        report: @escaping (PassEvent) -> Void
+    ) {
+        self.facts = facts
+        self.planner = planner
+        self.evidence = evidence
+        self.ask = ask
+        self.carryOut = carryOut
+        self.isCancelled = isCancelled
+        self.report = report
+    }
+
+    /// Runs it. Blocks until it is done.
+    public func run() -> PassOutcome {
+        withoutActuallyEscaping(evidence) { run(evidence: $0) }
+    }
+
+    private func run(evidence: @escaping (Item) -> ItemEvidence) -> PassOutcome {
+        var facts = facts
+        var learned: [Item: [Kept]] = [:]
+        var looked: [Item: ItemEvidence] = [:]
+        var done: Set<Item> = []
+        var asked: Set<Item> = []
+        func lookOnce(_ item: Item) -> ItemEvidence {
+            if let known = looked[item] { return known }
+            let found = evidence(item)
+            looked[item] = found
+            return found
+        }
+        var result = PassOutcome(plan: planner(facts, learned).plan(evidence: lookOnce))
+        while !isCancelled() {
+            let pending = result.plan.caches.flatMap(\.actions).filter { !done.contains($0.item) }
+            var batch: [PlannedAction] = []
+            var hasRefusal = false
+            for action in pending.prefix(Self.batchSize) {
+                if isCancelled() { break }
+                if action.hub != nil, asked.insert(action.item).inserted {
+                    let standing = ask(action.item)
+                    facts.note(standing, of: action.item)
+                    if standing != .confirmed {
+                        hasRefusal = true
+                        break
+                    }
+                }
+                batch.append(action)
+            }
+            if batch.isEmpty && !hasRefusal { break }
+            let outcomes = batch.isEmpty ? [] : carryOut(batch)
+            for (action, outcome) in zip(batch, outcomes) {
+                switch outcome {
+                case .removed(let bytes):
+                    done.insert(action.item)
+                    result.removed.append((action, bytes))
+                    report(.removed(action, bytes: bytes))
+                case .kept(let reasons):
+                    learned[action.item, default: []] += reasons
+                    result.kept.append((action, reasons))
+                    report(.kept(action, reasons))
+                case .failed(let message):
+                    learned[action.item, default: []].append(Kept(by: .cannotTell, message))
+                    result.failed.append((action, message))
+                    report(.failed(action, message))
+                }
+            }
+            // What stays after all leaves a gap, which what comes next may fill.
+            result.plan = planner(facts, learned).plan(evidence: lookOnce)
+        }
+        result.isCancelled = isCancelled()
+        return result
+    }
+}
+
+extension [CacheFacts] {
+    /// Notes what the Hub said of a revision.
+    fileprivate mutating func note(_ standing: HubStanding, of item: Item) {
+        guard case .revision(let cache, let index) = item else { return }
+        self[cache].revisions[index].hub = standing
+    }
+}

@@ -1,0 +1,127 @@
+public import HubCache
+internal import InUse
+public import Ledger
+public import LinuxIO
+public import Retention
+
+/// What the Hub says when it is asked whether it would give a file back.
+public enum HubReply: Sendable, Hashable {
+    /// It has this very file, and would give it to us.
+    case confirmed
+    /// It has not, or would not; why.
+    case refused(reason: String)
+    /// There was no answer; why.
+    case none(reason: String)
+}
+
+/// Plans for caches that were looked at, and carries the plans out.
+///
+/// Its calls block the caller's thread.
+public final class Enforcer: Sendable {
+    /// What it works by.
+    public struct Settings: Sendable {
+        /// The policy.
+        public var policy: Policy
+        /// The last policy before it, which protects for a while what it protected.
+        public var formerPolicy: FormerPolicy?
+        /// The time to judge by.
+        public var now: Timestamp
+        /// Whether the clock can be believed.
+        public var clock: ClockTrust
+        /// So much is to be free above the floor in the end.
+        public var room: UInt64?
+        /// How long clients get to link in what was parked, before it goes for good.
+        public var settle: Duration = .seconds(1)
+
+        /// Makes settings.
+        public init(policy: Policy, now: Timestamp, clock: ClockTrust = .trusted) {
+            self.policy = policy
+            self.now = now
+            self.clock = clock
+        }
+    }
+
+    /// The caches as they were found.
+    public let caches: [GatheredCache]
+    let settings: Settings
+    let ledger: Ledger
+    let cancellation: Cancellation
+    let usePass = UsePass()
+
+    /// Makes an enforcer.
+    ///
+    /// - Parameters:
+    ///   - ledger: what is remembered of opens, openers and the Hub's answers.
+    public init(
+        caches: [GatheredCache], settings: Settings, ledger: Ledger, cancellation: Cancellation = Cancellation()
+    ) {
+        self.caches = caches
+        self.settings = settings
+        self.ledger = ledger
+        self.cancellation = cancellation
+    }
+
+    // MARK: planning
+
+    /// What the policy would do.
+    public func plan() -> Plan { planner(caches.map(\.facts), [:]).plan(evidence: evidence(of:)) }
+
+    /// What becomes of items, and why.
+    public func explain(_ items: [Item]) -> [Explanation] {
+        let planner = planner(caches.map(\.facts), [:])
+        return items.map { planner.explain($0, evidence: evidence(of:)) }
+    }
+
+    private func planner(_ facts: [CacheFacts], _ learned: [Item: [Kept]]) -> Planner {
+        Planner(
+            policy: settings.policy, caches: facts, now: settings.now, clock: settings.clock, room: settings.room,
+            formerPolicy: settings.formerPolicy, extraKeepers: learned)
+    }
+
+    // MARK: enforcing
+
+    /// Carries the plan out once.
+    ///
+    /// - Parameters:
+    ///   - askHub: asks the Hub; called right before a revision goes.
+    ///   - report: is told what happens, as it happens.
+    public func enforce(askHub: (HubQuestion) -> HubReply, report: (PassEvent) -> Void) -> PassReport {
+        let before = freeBytes()
+        let pass = withoutActuallyEscaping(report) { report in
+            withoutActuallyEscaping(askHub) { askHub in
+                EnforcementPass(
+                    facts: caches.map(\.facts), planner: planner, evidence: evidence(of:),
+                    ask: { self.ask($0, askHub) },
+                    carryOut: { self.carryOut($0.map(\.item), overrides: .none) },
+                    isCancelled: { self.cancellation.isCancelled }, report: report
+                ).run()
+            }
+        }
+        return waitForSpace(after: pass, freeBefore: before)
+    }
+
+    /// Asks the Hub whether it would give a revision back, and remembers what it says.
+    private func ask(_ item: Item, _ askHub: (HubQuestion) -> HubReply) -> HubStanding {
+        guard case .revision(let cache, let index) = item, let question = caches[cache].questions[index] else {
+            return .refused(reason: "nothing in it has an etag to ask the Hub for")
+        }
+        let reply = askHub(question)
+        switch reply {
+        case .confirmed:
+            note(question, .confirmed, reason: "")
+            return .confirmed
+        case .refused(let reason):
+            note(question, .refused, reason: reason)
+            return .refused(reason: reason)
+        // Silence says nothing of the revision: only this pass goes by it.
+        case .none(let reason): return .refused(reason: reason)
+        }
+    }
+
+    private func note(_ question: HubQuestion, _ verdict: HubAnswer.Verdict, reason: String) {
+        ledger.note(
+            hubAnswer: HubAnswer(
+                repo: question.repo.folder.text, commit: question.commit, file: question.path.text,
+                etag: question.etag.text, endpoint: "", verdict: verdict, reason: reason, askedAt: currentTime()))
+    }
+}

@@ -1,0 +1,40 @@
+public import CacheScan
+public import HubCache
+public import Retention
+public import Verification
+
+/// A cache as it was found for a plan: the facts, and what is needed to act on them.
+public struct GatheredCache: Sendable {
+    /// The cache.
+    public let root: CacheRoot
+    /// What the planner is told.
+    public internal(set) var facts: CacheFacts
+    /// What was found in it.
+    public let report: CacheReport
+    /// What the Hub is asked before a revision goes, by the revision's place in the facts.
+    public internal(set) var questions: [HubQuestion?]
+    /// Bytes on the disk of its partial downloads when it was looked at.
+    let partialBytes: UInt64
+    /// The shared store as it was found.
+    let store: StoreInventory
+    /// Blobs that links of other repos lead to.
+    let linkedFromElsewhere: Set<BytePath>
+    /// The repos, by their places in the facts, whose linked folders the policy lists.
+    var listedLinks: Set<Int> = []
+
+    /// The item of a revision; nil when the facts have no such revision.
+    public func item(of commit: CommitHash, in repo: RepoID, cache: Int) -> Item? {
+        guard let place = facts.repos.firstIndex(where: { $0.id == repo }),
+            let index = facts.revisions.firstIndex(where: { $0.repo == place && $0.commit == commit })
+        else { return nil }
+        return .revision(cache: cache, index: index)
+    }
+
+    /// The items of a repo: its revisions, then its leftovers.
+    public func items(of repo: RepoID, cache: Int) -> [Item] {
+        guard let place = facts.repos.firstIndex(where: { $0.id == repo }) else { return [] }
+        return facts.revisions.indices.filter { facts.revisions[$0].repo == place }
+            .map { .revision(cache: cache, index: $0) }
+            + facts.files.indices.filter { facts.files[$0].repo == place }.map { .file(cache: cache, index: $0) }
+    }
+}

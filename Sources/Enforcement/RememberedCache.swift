@@ -1,0 +1,74 @@
+internal import HubCache
+internal import Ledger
+internal import Retention
+
+/// What the ledger remembers of one cache that a plan needs, read at once.
+struct RememberedCache: Sendable {
+    /// Recorded opens by repo folder and blob.
+    var opens: [BytePath: [BytePath: Timestamp]] = [:]
+    /// Recorded opens by repo folder and revision, of files that are no blobs.
+    var openedRevisions: [BytePath: [CommitHash: Timestamp]] = [:]
+    /// Commits by repo folder that a ref named once, and when it moved on.
+    var superseded: [BytePath: [CommitHash: Timestamp]] = [:]
+    /// Commits by repo folder that were complete once.
+    var complete: [BytePath: Set<CommitHash>] = [:]
+    /// Commits by repo folder whose repair was tried as often as it may be.
+    var exhaustedRepairs: [BytePath: Set<CommitHash>] = [:]
+    /// What the Hub said lately.
+    var answers: [HubQuestion: HubStanding] = [:]
+    /// Since when opens were recorded without a gap.
+    var watchedSince: Timestamp?
+    /// Why nothing may be removed at all.
+    var refusal: String?
+
+    /// An answer of the Hub decides for this long.
+    static let answerLifetime: Int64 = 7 * 86_400 * 1_000_000_000
+
+    /// Reads what the ledger has of a cache.
+    ///
+    /// - Parameters:
+    ///   - attempts: so many failed repairs of one file exhaust a revision's.
+    init(ledger: Ledger, cache: BytePath, attempts: Int, now: Timestamp) {
+        for (repo, recorded) in ledger.lastOpens(cache: cache) {
+            for (thing, open) in recorded {
+                switch thing {
+                case .blob(let name): opens[BytePath(repo), default: [:]][BytePath(name)] = open.time
+                case .revision(let commit): openedRevisions[BytePath(repo), default: [:]][commit] = open.time
+                }
+            }
+        }
+        for (repo, commits) in ledger.supersededCommits(cache: cache) { superseded[BytePath(repo)] = commits }
+        for (repo, commits) in ledger.completeOnce(cache: cache) { complete[BytePath(repo)] = commits }
+        for (repo, files) in ledger.repairAttempts(cache: cache) {
+            exhaustedRepairs[BytePath(repo)] = Set(files.filter { $0.count >= attempts }.map(\.commit))
+        }
+        for (_, repoAnswers) in ledger.hubAnswers(
+            askedSince: Timestamp(nanoseconds: now.nanoseconds &- Self.answerLifetime))
+        {
+            for answer in repoAnswers {
+                guard let id = RepoID(folder: BytePath(answer.repo)) else { continue }
+                let question = HubQuestion(
+                    repo: id, commit: answer.commit, path: BytePath(answer.file), etag: BytePath(answer.etag))
+                switch answer.verdict {
+                case .confirmed: answers[question] = .confirmed
+                case .refused: answers[question] = .refused(reason: answer.reason)
+                case .none: break
+                }
+            }
+        }
+        watchedSince = ledger.watchedSince(cache: cache)
+    }
+
+    /// The recorded opens of a revision: of any blob that it links to, and of itself.
+    func opens(of commit: CommitHash, blobs: [BytePath], in folder: BytePath) -> [Timestamp] {
+        var times: [Timestamp] = []
+        if let recorded = opens[folder], let youngest = blobs.compactMap({ recorded[$0] }).max() {
+            times.append(youngest)
+        }
+        if let recorded = openedRevisions[folder]?[commit] { times.append(recorded) }
+        return times
+    }
+
+    /// What the Hub said to a question.
+    func standing(of question: HubQuestion) -> HubStanding { answers[question] ?? .unasked }
+}

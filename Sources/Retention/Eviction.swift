@@ -1,0 +1,163 @@
+import HubCache
+
+/// One pass of the pressure rules, until a goal is reached.
+///
+/// A revision whose content others hold too frees nothing by itself. Such a one is put off: it goes right before the item that
+/// completes it, and not at all when none does. So a pass never ends having removed what was of no use.
+struct Eviction {
+    enum Goal {
+        /// So much is to be free on a filesystem.
+        case free(space: Int, target: UInt64)
+        /// A cache is to be no larger.
+        case size(cache: Int, target: UInt64)
+    }
+
+    private struct Deferred {
+        var place: Int
+        var rule: Int
+        /// Its turn in this pass.
+        var turn: Int
+    }
+
+    private let goal: Goal
+    private let caches: [Int]
+    /// For each cache what would be left if all that was put off went too.
+    private var shadows: [Int: StorageRelease] = [:]
+    /// For each cache and node what was put off and holds it, in order.
+    private var waiting: [Int: [StorageGraph.NodeID: [Deferred]]] = [:]
+    private var deferred: [Deferred] = []
+    /// What was taken or put off: its later rules need not ask again.
+    private var isMet: Set<Int> = []
+    private var turns = 0
+
+    init(goal: Goal, caches: [Int]) {
+        self.goal = goal
+        self.caches = caches
+    }
+
+    mutating func carryOut(in run: inout PlanRun) {
+        for cache in caches { shadows[cache] = run.releases[cache] }
+        for (number, rule) in run.pressureRules.enumerated() {
+            guard !isReached(run) else { return }
+            let newest = run.keptLast(rule, caches)
+            for place in run.candidates(rule, caches) where !isMet.contains(place) && !run.isGone[place] {
+                guard !isReached(run) else { return }
+                turns += 1
+                consider(Deferred(place: place, rule: number, turn: turns), newest, in: &run)
+            }
+        }
+        // Their content stays with others, but their own folders and links are better than nothing.
+        for item in deferred where !run.isGone[item.place] {
+            guard !isReached(run) else { return }
+            let entry = run.catalogue.entries[item.place]
+            guard run.ownBytes(entry) > 0 else { continue }
+            takeAlone(item, in: &run)
+        }
+    }
+
+    private func isReached(_ run: PlanRun) -> Bool {
+        switch goal {
+        case .free(let space, let target): run.spaces[space].free >= target
+        case .size(let cache, let target): run.sizes[cache] <= target
+        }
+    }
+
+    private func reason(_ run: PlanRun) -> Reason {
+        switch goal {
+        case .free(let space, let target):
+            Reason(fact: "free", value: .bytes(run.spaces[space].free), limit: .bytes(target), source: "statvfs")
+        case .size(let cache, let target):
+            Reason(fact: "cache-size", value: .bytes(run.sizes[cache]), limit: .bytes(target), source: "disk")
+        }
+    }
+
+    private mutating func consider(_ item: Deferred, _ newest: [Int: Bool], in run: inout PlanRun) {
+        let rule = run.pressureRules[item.rule]
+        let entry = run.catalogue.entries[item.place]
+        let cheap = run.cheapKeepers(item.place, rule, newest)
+        guard cheap.isEmpty else { return run.keep(item.place, rule, cheap) }
+        let nodes = run.nodes(entry)
+        var freedNow: [StorageGraph.NodeID] = []
+        let bytes = run.releases[entry.cache].release(nodes, freeing: &freedNow)
+            .addingWithin(run.ownBytes(entry))
+        if !freedNow.isEmpty, let reserved = run.reservedKeeper(entry.cache, losing: bytes) {
+            run.releases[entry.cache].restore(nodes)
+            return run.keep(item.place, rule, [reserved])
+        }
+        let found = run.look(item.place)
+        guard found.keepers.isEmpty else {
+            run.releases[entry.cache].restore(nodes)
+            return run.keep(item.place, rule, found.keepers)
+        }
+        isMet.insert(item.place)
+        var completed: [StorageGraph.NodeID] = []
+        _ = shadows[entry.cache]?.release(nodes, freeing: &completed)
+        if freedNow.isEmpty {
+            run.releases[entry.cache].restore(nodes)
+            putOff(item, entry, in: run)
+        } else {
+            run.settle(item.place, rule, bytes: bytes, reason(run))
+        }
+        for node in completed where !run.releases[entry.cache].isFree(node) {
+            guard !isReached(run) else { return }
+            complete(node, entry.cache, in: &run)
+        }
+    }
+
+    private mutating func putOff(_ item: Deferred, _ entry: Entry, in run: PlanRun) {
+        deferred.append(item)
+        run.planner.caches[entry.cache].storage.forEachHeld(by: run.nodes(entry)) { node in
+            waiting[entry.cache, default: [:]][node, default: []].append(item)
+        }
+    }
+
+    /// Removes what was put off and is all that still holds a node.
+    private mutating func complete(_ node: StorageGraph.NodeID, _ cache: Int, in run: inout PlanRun) {
+        var buffered: [Int] = []
+        var isBuffered: Set<Int> = []
+        var met: Set<Int> = []
+        for item in waiting[cache]?[node] ?? [] where !run.isGone[item.place] && met.insert(item.place).inserted {
+            var freed: [StorageGraph.NodeID] = []
+            let entry = run.catalogue.entries[item.place]
+            let bytes = run.releases[cache].release(run.nodes(entry), freeing: &freed)
+            if freed.isEmpty {
+                buffered.append(item.place)
+                isBuffered.insert(item.place)
+                continue
+            }
+            // Only those that held what this one frees had to go before it.
+            var needed: [Deferred] = []
+            for freedNode in freed {
+                for other in waiting[cache]?[freedNode] ?? [] where isBuffered.remove(other.place) != nil {
+                    needed.append(other)
+                }
+            }
+            needed.sort { $0.turn < $1.turn }
+            let unit = needed + [item]
+            let total = unit.reduce(bytes) { $0.addingWithin(run.ownBytes(run.catalogue.entries[$1.place])) }
+            if let reserved = run.reservedKeeper(cache, losing: total) {
+                run.restore(item.place)
+                for other in needed { isBuffered.insert(other.place) }
+                run.keep(item.place, run.pressureRules[item.rule], [reserved])
+                break
+            }
+            for other in unit {
+                let own = run.ownBytes(run.catalogue.entries[other.place])
+                let gain = other.place == item.place ? bytes.addingWithin(own) : own
+                run.settle(other.place, run.pressureRules[other.rule], bytes: gain, reason(run))
+            }
+            if isReached(run) { break }
+        }
+        for place in buffered where isBuffered.contains(place) { run.restore(place) }
+    }
+
+    private mutating func takeAlone(_ item: Deferred, in run: inout PlanRun) {
+        let rule = run.pressureRules[item.rule]
+        let bytes = run.release(item.place).addingWithin(run.ownBytes(run.catalogue.entries[item.place]))
+        if let reserved = run.reservedKeeper(run.catalogue.entries[item.place].cache, losing: bytes) {
+            run.restore(item.place)
+            return run.keep(item.place, rule, [reserved])
+        }
+        run.settle(item.place, rule, bytes: bytes, reason(run))
+    }
+}

@@ -1,0 +1,69 @@
+import HubCache
+
+extension PlanRun {
+    /// What becomes of one item: every rule's answer, and all that keeps it.
+    mutating func explanation(of item: Item) -> Explanation {
+        guard let place = catalogue.place(of: item) else {
+            return Explanation(item: item, isRemoved: false, tried: [], keptBy: [])
+        }
+        var tried: [TriedRule] = []
+        for rule in planner.policy.rules.isEmpty ? [] : standingRules { tried.append(answer(rule, place)) }
+        for rule in pressureRules { tried.append(answer(rule, place)) }
+        if !planner.policy.rules.isEmpty { tried = inFileOrder(tried) }
+        let decided = sequence.first { $0.item == item }
+        var keptBy: [Kept] = []
+        if catalogue.entries[place].isItem {
+            keptBy = keepersWhateverTheRule(place)
+            for kept in kept[place]?.reasons ?? [] where !keptBy.contains(kept) { keptBy.append(kept) }
+            for kept in look(place).keepers where !keptBy.contains(kept) { keptBy.append(kept) }
+        }
+        if decided != nil { keptBy = [] }
+        keptBy = keptBy.enumerated().sorted { ($0.element.by, $0.offset) < ($1.element.by, $1.offset) }.map(\.element)
+        var explanation = Explanation(item: item, isRemoved: decided != nil, tried: tried, keptBy: keptBy)
+        if case .untrusted(let reason) = planner.clock {
+            explanation.notes.append("nothing is removed while the clock cannot be trusted: \(reason)")
+        }
+        if let refusal = planner.caches[item.cache].refusal {
+            explanation.notes.append("nothing is removed here: \(refusal)")
+        }
+        return explanation
+    }
+
+    private func inFileOrder(_ tried: [TriedRule]) -> [TriedRule] {
+        let named = planner.policy.rules.compactMap { rule in tried.first { $0.rule == rule.name } }
+        let names = Set(planner.policy.rules.map(\.name))
+        return named + tried.filter { !names.contains($0.rule) }
+    }
+
+    private func answer(_ rule: ReadyRule, _ place: Int) -> TriedRule {
+        let entry = catalogue.entries[place]
+        let name = rule.rule.name
+        if let mismatch = rule.mismatch(entry, in: planner.caches, now: planner.now) {
+            let reason = rule.reason(mismatch, entry, in: planner.caches, now: planner.now)
+            return TriedRule(rule: name, isMatched: false, reason: reason)
+        }
+        guard rule.rule.occasion == .pressure else {
+            let reason = rule.reasonOfFit(entry, in: planner.caches, now: planner.now)
+            return TriedRule(rule: name, isMatched: true, reason: reason)
+        }
+        let space = spaces[spaceOfCache[entry.cache]]
+        let size = sizes[entry.cache]
+        if let goal = sizeGoals[entry.cache] {
+            let reason = Reason(fact: "cache-size", value: .bytes(size), limit: .bytes(goal), source: "disk")
+            if isGone[place] || size > goal || kept[place] != nil {
+                return TriedRule(rule: name, isMatched: true, reason: reason)
+            }
+            if floorGoals[spaceOfCache[entry.cache]] == nil {
+                return TriedRule(rule: name, isMatched: false, reason: reason)
+            }
+        }
+        guard let goal = floorGoals[spaceOfCache[entry.cache]] else {
+            let reason = Reason(
+                fact: "free", value: .bytes(space.free), limit: space.least.map { .bytes($0) }, source: "statvfs")
+            return TriedRule(rule: name, isMatched: false, reason: reason)
+        }
+        let reason = Reason(fact: "free", value: .bytes(space.free), limit: .bytes(goal), source: "statvfs")
+        let isTaken = isGone[place] || space.free < goal || kept[place] != nil
+        return TriedRule(rule: name, isMatched: isTaken, reason: reason)
+    }
+}

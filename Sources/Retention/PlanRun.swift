@@ -1,0 +1,370 @@
+import HubCache
+
+/// One run of the planner: what is decided so far, item after item.
+struct PlanRun {
+    let planner: Planner
+    let evidence: (Item) -> ItemEvidence
+    let catalogue: Catalogue
+    let standingRules: [ReadyRule]
+    let pressureRules: [ReadyRule]
+    let former: FormerProtection?
+    let bounds: [SizeBounds]
+    let spaceOfCache: [Int]
+    /// The last complete revision of each cache, by its place.
+    let lastOnes: [Int?]
+
+    var spaces: [SharedSpace]
+    var releases: [StorageRelease]
+    /// Bytes on the disk that each cache still has.
+    var sizes: [UInt64]
+    var isGone: [Bool]
+    var sequence: [PlannedAction] = []
+    /// What was matched and stays, by its place, in the order in which it was met.
+    var kept: [Int: (rule: String, reasons: [Kept])] = [:]
+    var keptOrder: [Int] = []
+    /// The spaces and caches that were under pressure, with what they were to reach.
+    var floorGoals: [Int: UInt64] = [:]
+    var sizeGoals: [Int: UInt64] = [:]
+
+    private var standingKeepers: [Int: [Kept]] = [:]
+    private var seenEvidence: [Int: ItemEvidence] = [:]
+    /// For each cache and repo the pins on it, by their places.
+    private var pinsOfRepos: [[[Int]?]]
+
+    init(_ planner: Planner, evidence: @escaping (Item) -> ItemEvidence) {
+        self.planner = planner
+        self.evidence = evidence
+        let caches = planner.caches
+        let catalogue = Catalogue(caches)
+        self.catalogue = catalogue
+        let ready = { (rules: [Rule]) in rules.map { ReadyRule($0, names: catalogue.names, caches: caches) } }
+        standingRules = ready(planner.policy.standingRules)
+        pressureRules = ready(planner.policy.pressureRules)
+        former = planner.formerPolicy.flatMap {
+            FormerProtection($0, current: planner.policy, caches: caches, catalogue: catalogue, now: planner.now)
+        }
+        bounds = caches.map { SizeBounds($0.policy, total: $0.filesystem.totalBytes) }
+        (spaces, spaceOfCache) = SharedSpace.all(of: caches, room: planner.room)
+        releases = caches.map { $0.storage.release() }
+        sizes = caches.map(\.bytes)
+        isGone = Array(repeating: false, count: catalogue.entries.count)
+        pinsOfRepos = caches.map { Array(repeating: nil, count: $0.repos.count) }
+        lastOnes = caches.indices.map { cache in
+            guard !caches[cache].policy.allowsEmpty else { return nil }
+            let complete = catalogue.range(of: cache).filter {
+                catalogue.entries[$0].states.contains(.complete)
+            }
+            // The first of equals: `max` would give the last.
+            return complete.max { left, right in
+                let (one, other) = (catalogue.entries[left], catalogue.entries[right])
+                return (one.lastUse, one.arrived, right) < (other.lastUse, other.arrived, left)
+            }
+        }
+    }
+
+    /// Whether anything may be removed from a cache.
+    func mayRemove(from cache: Int) -> Bool { planner.caches[cache].refusal == nil }
+
+    mutating func carryOut() {
+        guard planner.clock == .trusted else { return }
+        for rule in standingRules { takeWhatIsDue(rule) }
+        for cache in planner.caches.indices where mayRemove(from: cache) {
+            guard let most = bounds[cache].most, let target = bounds[cache].target, sizes[cache] > most else {
+                continue
+            }
+            sizeGoals[cache] = target
+            var eviction = Eviction(goal: .size(cache: cache, target: target), caches: [cache])
+            eviction.carryOut(in: &self)
+        }
+        for space in spaces.indices {
+            guard let target = spaces[space].target(whenFree: spaces[space].free) else { continue }
+            floorGoals[space] = target
+            let caches = spaces[space].caches.filter { mayRemove(from: $0) }
+            var eviction = Eviction(goal: .free(space: space, target: target), caches: caches)
+            eviction.carryOut(in: &self)
+        }
+    }
+
+    private mutating func takeWhatIsDue(_ rule: ReadyRule) {
+        let caches = planner.caches.indices.filter { mayRemove(from: $0) }
+        let newest = keptLast(rule, caches)
+        for place in candidates(rule, caches) {
+            let entry = catalogue.entries[place]
+            var keepers = cheapKeepers(place, rule, newest)
+            if keepers.isEmpty {
+                let bytes = ownBytes(entry).addingWithin(release(place))
+                if let reserved = reservedKeeper(entry.cache, losing: bytes) {
+                    keepers = [reserved]
+                } else {
+                    keepers = look(place).keepers
+                }
+                if keepers.isEmpty {
+                    let reason = rule.reasonOfFit(entry, in: planner.caches, now: planner.now)
+                    settle(place, rule, bytes: bytes, reason)
+                    continue
+                }
+                restore(place)
+            }
+            keep(place, rule, keepers)
+        }
+    }
+}
+
+// MARK: - What a rule takes
+
+extension PlanRun {
+    /// The places of what a rule takes now, in its order.
+    func candidates(_ rule: ReadyRule, _ caches: [Int]) -> [Int] {
+        var places: [Int] = []
+        for cache in caches {
+            for place in catalogue.range(of: cache) where !isGone[place] {
+                if rule.mismatch(catalogue.entries[place], in: planner.caches, now: planner.now) == nil {
+                    places.append(place)
+                }
+            }
+        }
+        return sorted(places, by: rule.rule.order)
+    }
+
+    private func sorted(_ places: [Int], by order: Rule.Order) -> [Int] {
+        // The leading key beside the place: the rest is looked up only for the few that are equal in it.
+        var keyed: [(key: UInt64, place: Int)] = places.map { place in
+            let entry = catalogue.entries[place]
+            let key: UInt64 =
+                switch order {
+                case .lru: UInt64(bitPattern: entry.lastUse.nanoseconds) ^ (1 << 63)
+                case .oldest: UInt64(bitPattern: entry.arrived.nanoseconds) ^ (1 << 63)
+                case .largest: ~entry.bytes
+                case .cheapestToRefetch: UInt64(entry.hubRank) << 62 | min(entry.refetchBytes, 1 << 62 - 1)
+                }
+            return (key, place)
+        }
+        keyed.sort { left, right in
+            left.key == right.key ? isBefore(left.place, right.place) : left.key < right.key
+        }
+        return keyed.map(\.place)
+    }
+
+    /// The order of equals: least recent use, arrival, repo, commit or path, cache.
+    private func isBefore(_ left: Int, _ right: Int) -> Bool {
+        let (one, other) = (catalogue.entries[left], catalogue.entries[right])
+        if one.lastUse != other.lastUse { return one.lastUse < other.lastUse }
+        if one.arrived != other.arrived { return one.arrived < other.arrived }
+        let caches = planner.caches
+        if one.repo >= 0, other.repo >= 0 {
+            let (first, second) = (caches[one.cache].repos[one.repo].id, caches[other.cache].repos[other.repo].id)
+            if first != second { return first < second }
+        } else if one.repo != other.repo {
+            return one.repo > other.repo
+        }
+        if one.isFile != other.isFile { return other.isFile }
+        if one.isFile {
+            let (first, second) = (
+                caches[one.cache].files[one.index].path, caches[other.cache].files[other.index].path
+            )
+            if first != second { return first < second }
+        } else {
+            let (first, second) = (
+                caches[one.cache].revisions[one.index].commit, caches[other.cache].revisions[other.index].commit
+            )
+            if first != second { return first < second }
+        }
+        return left < right
+    }
+
+    /// What `keep-last` protects from a rule; the value tells whether only the former policy's does.
+    func keptLast(_ rule: ReadyRule, _ caches: [Int]) -> [Int: Bool] {
+        let count = rule.rule.keepLast ?? 0
+        let formerCount = former?.keepLast(of: rule.rule) ?? 0
+        guard max(count, formerCount) > 0 else { return [:] }
+        var found: [Int: Bool] = [:]
+        for cache in caches {
+            // Counted among all that the keys match, however young: a successor that is not due yet is the newest.
+            var places = catalogue.range(of: cache).filter {
+                !isGone[$0] && rule.mismatchOfKeys(catalogue.entries[$0], in: planner.caches) == nil
+            }
+            places.sort { left, right in
+                let (one, other) = (catalogue.entries[left], catalogue.entries[right])
+                return one.repo == other.repo
+                    ? (one.arrived, one.lastUse, right) > (other.arrived, other.lastUse, left) : one.repo < other.repo
+            }
+            var repo = Int.min
+            var position = 0
+            for place in places {
+                position = catalogue.entries[place].repo == repo ? position + 1 : 0
+                repo = catalogue.entries[place].repo
+                if position < max(count, formerCount) { found[place] = position >= count }
+            }
+        }
+        return found
+    }
+}
+
+// MARK: - What keeps
+
+extension PlanRun {
+    /// What keeps an item from a rule and costs nothing to know, all of it.
+    mutating func cheapKeepers(_ place: Int, _ rule: ReadyRule, _ newest: [Int: Bool]) -> [Kept] {
+        let entry = catalogue.entries[place]
+        var kept = keepersWhateverTheRule(place)
+        if let onlyFormer = newest[place] {
+            kept.append(
+                onlyFormer
+                    ? former?.grace("keep-last was more") ?? Kept(by: .editGrace, "keep-last was more")
+                    : Kept(by: .keepLast, "one of the newest \(rule.rule.keepLast ?? 0) of its repo"))
+        }
+        if rule.matchesBrokenness(entry) {
+            let facts = planner.caches[entry.cache]
+            let revision = facts.revisions[entry.index]
+            if revision.wasComplete {
+                kept.append(Kept(by: .repairPending, "it was complete once"))
+            } else if !revision.isRepairExhausted, kept.contains(where: { $0.by == .pin }) {
+                kept.append(Kept(by: .repairPending, "its repair is on"))
+            }
+            if revision.state == .corrupt, !revision.isProvenCorrupt {
+                kept.append(Kept(by: .cannotTell, "no size or digest of it was proven wrong"))
+            }
+        }
+        if let former { kept += former.keepers(entry, from: rule.rule, in: planner.caches) }
+        return kept
+    }
+
+    /// What keeps an item from every rule and costs nothing to know.
+    mutating func keepersWhateverTheRule(_ place: Int) -> [Kept] {
+        if let known = standingKeepers[place] { return known }
+        let entry = catalogue.entries[place]
+        var kept = entry.isFile ? keepersOfFile(entry) : keepersOfRevision(entry, place)
+        kept += planner.extraKeepers[entry.item] ?? []
+        standingKeepers[place] = kept
+        return kept
+    }
+
+    private func keepersOfFile(_ entry: Entry) -> [Kept] {
+        let facts = planner.caches[entry.cache]
+        return facts.files[entry.index].keepers
+            + youth(facts.files[entry.index].stat.changed, facts.policy)
+    }
+
+    private func youth(_ changed: Timestamp, _ policy: CachePolicy) -> [Kept] {
+        let age = planner.now.nanoseconds(since: changed)
+        guard age < policy.minAge.wholeNanoseconds else { return [] }
+        let text = age < 0 ? "in the future" : "\(secondsText(age / 1_000_000_000)) ago"
+        return [Kept(by: .minAge, "changed \(text), min-age is \(policy.minAge.text)")]
+    }
+
+    private mutating func keepersOfRevision(_ entry: Entry, _ place: Int) -> [Kept] {
+        let facts = planner.caches[entry.cache]
+        let revision = facts.revisions[entry.index]
+        var kept = revision.keepers
+        let pins = planner.policy.pins
+        let pin = pinsOn(entry).first { pins[$0].revision?.namesRevision(revision, andAll: true) ?? true }
+        if let pin {
+            let reason = pins[pin].reason.map { ": \($0)" } ?? ""
+            let name = pins[pin].repo.pattern + (pins[pin].revision.map { "@\($0.pattern)" } ?? "")
+            kept.append(Kept(by: .pin, name + reason))
+        }
+        kept += youth(revision.youngestChange, facts.policy)
+        if let open = revision.lastOpen {
+            let since = planner.now.nanoseconds(since: open.time)
+            if since < facts.policy.recentUse.wholeNanoseconds {
+                let text = since < 0 ? "in the future" : "\(secondsText(since / 1_000_000_000)) ago"
+                kept.append(Kept(by: .recentUse, "opened \(text), by \(open.source.rawValue)"))
+            }
+        }
+        if case .refused(let reason) = revision.hub, asksHub(entry) {
+            kept.append(Kept(by: .irreplaceable, reason))
+        }
+        if lastOnes[entry.cache] == place {
+            kept.append(Kept(by: .lastOne, "the most recently used complete revision of its cache"))
+        }
+        if let former { kept += former.standingKeepers(entry, revision, facts, isPinned: pin != nil) }
+        return kept
+    }
+
+    /// The pins on an item's repo, whatever revision they name.
+    private mutating func pinsOn(_ entry: Entry) -> [Int] {
+        if let known = pinsOfRepos[entry.cache][entry.repo] { return known }
+        let name = catalogue.names[entry.cache][entry.repo]
+        let found = planner.policy.pins.indices.filter {
+            let glob = planner.policy.pins[$0].repo
+            return glob.matches(name.short) || glob.matches(name.long)
+        }
+        pinsOfRepos[entry.cache][entry.repo] = found
+        return found
+    }
+
+    /// Whether the Hub must confirm that it would give the item back.
+    func asksHub(_ entry: Entry) -> Bool {
+        guard !entry.isFile, planner.caches[entry.cache].policy.irreplaceable == .keep else { return false }
+        return planner.caches[entry.cache].revisions[entry.index].isOrWasComplete
+    }
+
+    /// Why a cache may not lose so many bytes; nil: it may.
+    func reservedKeeper(_ cache: Int, losing bytes: UInt64) -> Kept? {
+        let left = sizes[cache].subtractingWithin(bytes)
+        guard left < bounds[cache].reserved else { return nil }
+        return Kept(
+            by: .reserved,
+            "the cache would shrink to \(byteText(left)), \(byteText(bounds[cache].reserved)) are reserved")
+    }
+
+    /// The costly look, once for each item.
+    mutating func look(_ place: Int) -> ItemEvidence {
+        if let known = seenEvidence[place] { return known }
+        let found = evidence(catalogue.entries[place].item)
+        seenEvidence[place] = found
+        return found
+    }
+}
+
+// MARK: - What is decided
+
+extension PlanRun {
+    /// What an item holds.
+    func nodes(_ entry: Entry) -> [StorageGraph.NodeID] {
+        entry.isFile
+            ? planner.caches[entry.cache].files[entry.index].nodes
+            : planner.caches[entry.cache].revisions[entry.index].nodes
+    }
+
+    /// Bytes that are an item's alone and no node.
+    func ownBytes(_ entry: Entry) -> UInt64 {
+        guard entry.isFile else { return planner.caches[entry.cache].revisions[entry.index].ownBytes }
+        let file = planner.caches[entry.cache].files[entry.index]
+        return file.nodes.isEmpty ? file.stat.freed : 0
+    }
+
+    /// Lets an item's holds go.
+    mutating func release(_ place: Int) -> UInt64 {
+        let entry = catalogue.entries[place]
+        return releases[entry.cache].release(nodes(entry))
+    }
+
+    /// Takes that back.
+    mutating func restore(_ place: Int) {
+        let entry = catalogue.entries[place]
+        releases[entry.cache].restore(nodes(entry))
+    }
+
+    /// Records an action on an item whose holds were let go.
+    mutating func settle(_ place: Int, _ rule: ReadyRule, bytes: UInt64, _ reason: Reason) {
+        let entry = catalogue.entries[place]
+        isGone[place] = true
+        sizes[entry.cache] = sizes[entry.cache].subtractingWithin(bytes)
+        let space = spaceOfCache[entry.cache]
+        spaces[space].free = spaces[space].free.addingWithin(bytes)
+        let hub = asksHub(entry) ? planner.caches[entry.cache].revisions[entry.index].hub : nil
+        sequence.append(
+            PlannedAction(
+                item: entry.item, bytes: bytes, isAtMost: seenEvidence[place]?.mayShareExtents ?? false, hub: hub,
+                rule: rule.rule.name, reason: reason))
+    }
+
+    /// Records that an item stays.
+    mutating func keep(_ place: Int, _ rule: ReadyRule, _ reasons: [Kept]) {
+        if kept[place] == nil { keptOrder.append(place) }
+        let before = kept[place]
+        let added = reasons.filter { !(before?.reasons.contains($0) ?? false) }
+        kept[place] = (before?.rule ?? rule.rule.name, (before?.reasons ?? []) + added)
+    }
+}

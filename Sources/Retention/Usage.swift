@@ -1,0 +1,156 @@
+public import HubCache
+
+/// The raw times of one revision, as they were recorded and as `stat` gave them.
+public struct UsageRecord: Sendable, Hashable {
+    /// What `stat` said of one file.
+    public struct FileTimes: Sendable, Hashable {
+        /// Last access.
+        public var accessed: Timestamp
+        /// Last change of content.
+        public var modified: Timestamp
+
+        /// Makes a pair.
+        public init(accessed: Timestamp, modified: Timestamp) {
+            self.accessed = accessed
+            self.modified = modified
+        }
+
+        /// The times of a file.
+        public init(_ stat: FileStat) { self.init(accessed: stat.accessed, modified: stat.modified) }
+    }
+
+    /// Its repo: any number that is the same for all revisions of a repo, and for no other of those judged together.
+    public var repo: Int
+    /// When anything that it links to was opened, as far as it was recorded; the program's own reads are left out.
+    public var opens: [Timestamp]
+    /// The times of what it links to.
+    public var files: [FileTimes]
+
+    /// Makes a record.
+    public init(repo: Int, opens: [Timestamp] = [], files: [FileTimes] = []) {
+        self.repo = repo
+        self.opens = opens
+        self.files = files
+    }
+}
+
+/// When one revision was used, after what was no use was taken out.
+public struct RevisionUsage: Sendable, Hashable {
+    /// The youngest of the opens, of access times later than the last change, and of the last changes.
+    public var lastUse: LastUse?
+    /// The youngest of the opens and of such access times; nil: nobody is known to have opened it.
+    public var lastOpen: LastUse?
+
+    /// Makes a usage.
+    public init(lastUse: LastUse?, lastOpen: LastUse?) {
+        self.lastUse = lastUse
+        self.lastOpen = lastOpen
+    }
+}
+
+/// Somebody read nearly everything within an hour: a backup, a search. It is no use.
+public struct Sweep: Sendable, Hashable {
+    /// The first read of it.
+    public var first: Timestamp
+    /// The last one.
+    public var last: Timestamp
+    /// How many repos it touched.
+    public var repos: Int
+
+    /// Makes a sweep.
+    public init(first: Timestamp, last: Timestamp, repos: Int) {
+        self.first = first
+        self.last = last
+        self.repos = repos
+    }
+}
+
+/// What the times of many revisions say of their use.
+public struct UsageJudgement: Sendable, Hashable {
+    /// Reads within so much of each other may be one sweep.
+    public static let sweepLength: Duration = .seconds(3600)
+    /// A sweep touches at least so many repos…
+    public static let sweepRepos = 20
+    /// …and more than so many hundredths of all.
+    public static let sweepPercent = 80
+
+    /// The usage of each revision, in the order of the records.
+    public var revisions: [RevisionUsage]
+    /// The sweeps that were taken out, oldest first.
+    public var sweeps: [Sweep]
+
+    /// Judges the records of a cache.
+    ///
+    /// - Parameter repoCount: how many repos there are, those without a record included; at least as many as the records have.
+    public init(_ records: [UsageRecord], repoCount: Int) {
+        var reads: [Read] = []
+        for record in records {
+            for open in record.opens { reads.append(Read(time: open, repo: record.repo)) }
+            for file in record.files where file.accessed > file.modified {
+                reads.append(Read(time: file.accessed, repo: record.repo))
+            }
+        }
+        let sweeps = Self.sweeps(in: reads, repoCount: repoCount)
+        self.sweeps = sweeps
+        revisions = records.map { Self.usage(of: $0, without: sweeps) }
+    }
+
+    private struct Read {
+        var time: Timestamp
+        var repo: Int
+    }
+
+    private static func sweeps(in unsorted: [Read], repoCount: Int) -> [Sweep] {
+        let reads = unsorted.sorted { $0.time < $1.time }
+        let repos = max(repoCount, Set(reads.map(\.repo)).count)
+        var found: [Sweep] = []
+        var counts: [Int: Int] = [:]
+        var start = 0
+        for end in reads.indices {
+            counts[reads[end].repo, default: 0] += 1
+            while reads[end].time.nanoseconds(since: reads[start].time) > sweepLength.wholeNanoseconds {
+                let repo = reads[start].repo
+                counts[repo] = counts[repo] == 1 ? nil : (counts[repo] ?? 1) - 1
+                start += 1
+            }
+            guard counts.count >= sweepRepos, counts.count * 100 > repos * sweepPercent else { continue }
+            let sweep = Sweep(first: reads[start].time, last: reads[end].time, repos: counts.count)
+            // Windows that overlap are one sweep that took longer than the window.
+            if let before = found.last, before.last >= sweep.first {
+                found[found.count - 1] = Sweep(
+                    first: before.first, last: sweep.last, repos: max(before.repos, sweep.repos))
+            } else {
+                found.append(sweep)
+            }
+        }
+        return found
+    }
+
+    private static func usage(of record: UsageRecord, without sweeps: [Sweep]) -> RevisionUsage {
+        var open: LastUse?
+        var change: LastUse?
+        for file in record.files {
+            if file.accessed > file.modified, !isIn(sweeps, file.accessed) {
+                open = .younger(open, LastUse(time: file.accessed, source: .atime))
+            }
+            change = .younger(change, LastUse(time: file.modified, source: .mtime))
+        }
+        // Last, so that of equal times the recorded open is named.
+        for time in record.opens where !isIn(sweeps, time) {
+            open = .younger(open.flatMap { $0.time == time ? nil : $0 }, LastUse(time: time, source: .open))
+        }
+        let use = change.map { change in open.map { $0.time >= change.time ? $0 : change } ?? change } ?? open
+        return RevisionUsage(lastUse: use, lastOpen: open)
+    }
+
+    private static func isIn(_ sweeps: [Sweep], _ time: Timestamp) -> Bool {
+        // The first sweep that does not end before: there may be one for every night of years.
+        var low = 0
+        var high = sweeps.count
+        while low < high {
+            let middle = (low + high) / 2
+            if sweeps[middle].last < time { low = middle + 1 } else { high = middle }
+        }
+        return low < sweeps.count && sweeps[low].first <= time
+    }
+}

@@ -1,0 +1,70 @@
+import ArgumentParser
+import Enforcement
+import HubCache
+import LinuxIO
+import Retention
+
+struct Enforce: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Carry out the policy's plan once.",
+        discussion: """
+            Prints the lines of 'hfjanitor plan' as things are done. Every item is proven again under its locks right before; \
+            what is in use by then stays. A policy in observe mode needs --yes.
+
+            Exit status: 0 done; 75 the floor was not reached, or an item was busy; 78 the policy is wrong, or in observe mode; \
+            77 permission; 73 cannot write.
+            """)
+
+    @OptionGroup var caches: CacheOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "End with this much room above the floor: a size such as 200GB.", valueName: "size"))
+    var free: String?
+
+    @Flag(help: "Act although the policy only observes.")
+    var yes = false
+
+    private func room() throws -> UInt64? {
+        guard let free else { return nil }
+        do throws(UnitError) { return try ByteCount.parse(free) } catch {
+            throw CommandFailure(status: .usage, message: "--free: \(error.message)")
+        }
+    }
+
+    func run() throws {
+        try reportingFailures {
+            let session = try RetentionSession(caches, room: try room())
+            guard session.policy.mode == .enforce || yes else {
+                throw CommandFailure(
+                    status: .policy,
+                    message:
+                        "the policy only observes: 'hfjanitor plan' shows what it would do; set 'mode: enforce', or pass --yes"
+                )
+            }
+            if !caches.json { session.sayWhatIsAbsent() }
+            let text = PlanText(caches: session.gathered)
+            let hub = HubQuestioner(environment: Terminal.environment)
+            let report = session.enforcer.enforce(askHub: hub.ask) { event in
+                if caches.json { return }
+                switch event {
+                case .removed(let action, _): Terminal.print("  " + text.line(action))
+                case .kept(let action, let reasons):
+                    Terminal.print("  " + text.line(kept: action.item, bytes: action.bytes, reasons: reasons))
+                case .failed(let action, let message):
+                    Terminal.complain("\(text.name(action.item)): \(displayText(of: message))")
+                }
+            }
+            if caches.json {
+                try printJSON(
+                    EnforceDocument(
+                        mode: session.policy.mode, time: session.now, caches: session.gathered, report: report))
+            } else {
+                text.show(report)
+            }
+            if report.pass.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
+            if !report.pass.failed.isEmpty { return .cannotWrite }
+            return report.isReached && report.pass.kept.isEmpty ? .good : .busy
+        }
+    }
+}

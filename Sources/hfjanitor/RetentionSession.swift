@@ -1,0 +1,119 @@
+import CacheScan
+import Enforcement
+import HubCache
+import HubClient
+import Ledger
+import LinuxIO
+import PolicyFile
+import Retention
+import Verification
+
+/// One run of a command that plans or removes: policy, caches, ledger, and what was found.
+struct RetentionSession {
+    let policy: Policy
+    let now: Timestamp
+    let enforcer: Enforcer
+    private var resolver: TargetResolver
+    private let absentDefault: BytePath?
+    private let ledger: Ledger
+
+    var gathered: [GatheredCache] { enforcer.caches }
+
+    /// Looks at everything.
+    ///
+    /// - Throws: `CommandFailure`.
+    init(_ options: CacheOptions, at: PlanTime? = nil, room: UInt64? = nil) throws {
+        let opened = try OpenedCaches(options, needing: .rules)
+        policy = opened.loaded.policy
+        absentDefault = opened.absentDefault
+        resolver = TargetResolver(opened)
+        let ledger = openLedger(besides: opened.roots)
+        self.ledger = ledger
+        Interruption.install()
+        raiseDescriptorLimit()
+        let reading = ClockReading.now()
+        now = at?.time(now: reading.time) ?? reading.time
+        let progress = VerificationProgress()
+        let line = ProgressLine(progress, isShown: Terminal.hasProgress)
+        defer {
+            line.end()
+            while let problem = ledger.takeProblem() { Terminal.complain(displayText(of: problem)) }
+        }
+        let gatherer = FactsGatherer(
+            ledger: ledger, memory: Memory(ledger), progress: progress, cancellation: Interruption.cancellation)
+        var caches: [GatheredCache] = []
+        for root in opened.roots {
+            do throws(SystemCallFailure) {
+                caches.append(
+                    try gatherer.gather(root, policy: opened.policy(of: root), of: policy, now: now))
+            } catch {
+                throw CommandFailure(
+                    status: error.isPermission ? .permission : .cannotRead,
+                    message: "cannot read the cache '\(root.path.display)': \(error.reason)")
+            }
+        }
+        if Interruption.cancellation.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
+        var settings = Enforcer.Settings(policy: policy, now: now)
+        settings.room = room
+        settings.formerPolicy = opened.formerPolicy(in: ledger, now: reading.time)
+        if at == nil {
+            let youngest = caches.flatMap(\.facts.revisions).map(\.youngestChange).max()
+            let isSynchronised = clockIsSynchronised()
+            settings.clock = reading.trust(
+                earlier: ledger.lastClock, isSynchronised: isSynchronised, youngest: youngest)
+            ledger.note(clock: reading, isTrusted: isSynchronised ?? false)
+        }
+        enforcer = Enforcer(
+            caches: caches, settings: settings, ledger: ledger, cancellation: Interruption.cancellation)
+    }
+
+    /// Says which default cache is not there yet.
+    func sayWhatIsAbsent() {
+        if let absentDefault { Terminal.complain("there is no cache yet at '\(absentDefault.display)'") }
+    }
+
+    /// What TARGETs mean: revisions, and repos as a whole.
+    ///
+    /// - Throws: `CommandFailure`.
+    mutating func removal(named targets: [String], overrides: Overrides = .none) throws -> NamedRemoval {
+        var removal = NamedRemoval(overrides: overrides)
+        for target in targets {
+            switch try resolver.resolve(target) {
+            case .repo(let cache, let id, let commit):
+                guard let place = place(of: resolver.roots[cache]) else {
+                    throw CommandFailure(
+                        status: .usage,
+                        message: "'\(displayText(of: target))' is in no cache that is looked at; pass --cache")
+                }
+                try add(id, commit, cache: place, to: &removal)
+            case .cache:
+                throw CommandFailure(
+                    status: .usage,
+                    message: "'\(displayText(of: target))' is a whole cache: name the repos or revisions")
+            case .folder:
+                throw CommandFailure(
+                    status: .usage, message: "'\(displayText(of: target))' is a plain folder, not part of a cache")
+            }
+        }
+        return removal
+    }
+
+    private func add(_ id: RepoID, _ commit: CommitHash?, cache: Int, to removal: inout NamedRemoval) throws {
+        if let commit {
+            guard let item = gathered[cache].item(of: commit, in: id, cache: cache) else {
+                throw CommandFailure(status: .absent, message: "no revision \(commit.hex) of \(id) here any more")
+            }
+            if !removal.items.contains(item) { removal.items.append(item) }
+            return
+        }
+        if removal.repos.contains(where: { $0.cache == cache && $0.repo == id }) { return }
+        removal.repos.append((cache, id))
+        for item in gathered[cache].items(of: id, cache: cache) where !removal.items.contains(item) {
+            removal.items.append(item)
+        }
+    }
+
+    private func place(of root: CacheRoot) -> Int? {
+        gathered.firstIndex { $0.root.stat.key == root.stat.key }
+    }
+}
