@@ -1,4 +1,5 @@
 public import HubCache
+internal import LinuxIO
 public import Retention
 
 /// What a person wants removed: not the policy's rules decide, but most of what keeps still does.
@@ -79,7 +80,8 @@ extension Enforcer {
     ///
     /// - Parameter report: is told what happens, as it happens.
     public func remove(_ plan: NamedRemovalPlan, of removal: NamedRemoval, report: (PassEvent) -> Void) -> PassOutcome {
-        var outcome = PassOutcome(plan: Plan(caches: caches.map { CachePlan(freeBytes: $0.facts.filesystem.freeBytes) }))
+        var outcome = PassOutcome(
+            plan: Plan(caches: caches.map { CachePlan(freeBytes: $0.facts.filesystem.freeBytes) }))
         let whole = removal.repos.compactMap { wish -> RepoPlace? in
             let facts = caches[wish.cache].facts
             guard let repo = facts.repos.firstIndex(where: { $0.id == wish.repo }) else { return nil }

@@ -21,27 +21,3 @@ public struct SnapshotIdentity: Sendable, Hashable {
         fingerprint = hash.value
     }
 }
-
-private struct Fingerprint {
-    private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
-
-    mutating func add(_ byte: UInt8) { value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-
-    mutating func add(_ number: UInt64) {
-        for shift in stride(from: 0, to: 64, by: 8) { add(UInt8(truncatingIfNeeded: number >> UInt64(shift))) }
-    }
-
-    mutating func add(_ path: BytePath) {
-        add(UInt64(path.bytes.count))
-        for byte in path.bytes { add(byte) }
-    }
-
-    mutating func add(_ stat: FileStat) {
-        add(stat.key.device)
-        add(stat.key.inode)
-        add(stat.kind.rawValue)
-        add(stat.size)
-        add(UInt64(bitPattern: stat.modified.nanoseconds))
-        add(UInt64(bitPattern: stat.changed.nanoseconds))
-    }
-}

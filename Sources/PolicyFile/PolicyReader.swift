@@ -103,7 +103,7 @@ struct PolicyReader {
     }
 
     private func check(_ cache: CachePolicy, _ map: MapReader) {
-        if cache.targetFree != nil, cache.minFree == nil {
+        if cache.targetFree != nil, !map.has("min-free") {
             log.error(map.keyPlace("target-free"), "'target-free' without 'min-free' has no meaning")
         }
         if let target = cache.targetFree, let floor = cache.minFree, target.isAtMost(floor) {
@@ -114,7 +114,7 @@ struct PolicyReader {
         if cache.targetFree == nil, case .partsPerMillion(let parts) = cache.minFree, parts > 980_000 {
             log.error(map.place("min-free"), "'min-free' above 98% leaves no room for 'target-free'")
         }
-        if cache.targetSize != nil, cache.maxSize == nil {
+        if cache.targetSize != nil, !map.has("max-size") {
             log.error(map.keyPlace("target-size"), "'target-size' without 'max-size' has no meaning")
         }
         if let target = cache.targetSize, let cap = cache.maxSize, cap.isAtMost(target) {

@@ -13,11 +13,7 @@ struct CacheOptions: ParsableArguments {
             "A cache root; repeatable. Default: the policy's, else the one huggingface_hub uses.", valueName: "dir"))
     var cache: [String] = []
 
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "A policy file. Default: the user's policy.yaml, else the one in /etc/hfjanitor.", valueName: "file"))
-    var policy: String?
+    @OptionGroup var policyOptions: PolicyOptions
 
     @Flag(name: .long, help: "Print one JSON document.")
     var json = false
@@ -54,8 +50,8 @@ struct OpenedCaches {
     /// Opens the caches, and leaves this process whose it is.
     init(opening options: CacheOptions, needing need: PolicyNeed = .caches) throws {
         let locator = CacheLocator(environment: Terminal.environment)
-        if options.cache.isEmpty || options.policy != nil || need == .rules {
-            loaded = try Self.loadPolicy(options.policy)
+        if options.cache.isEmpty || options.policyOptions.policy != nil || need == .rules {
+            loaded = try options.policyOptions.load()
         }
         let listed = loaded.policy.caches.map { ($0, $0.path ?? locator.hubCache) }
         if !options.cache.isEmpty {
@@ -64,7 +60,11 @@ struct OpenedCaches {
         }
         guard listed.isEmpty else {
             for (policy, path) in listed {
-                if policy.path == nil { try openDefault(path, policy) } else { try open(path, listed: [(policy, path)]) }
+                if policy.path == nil {
+                    try openDefault(path, policy)
+                } else {
+                    try open(path, listed: [(policy, path)])
+                }
             }
             return
         }
@@ -74,14 +74,6 @@ struct OpenedCaches {
     /// What the policy says of a cache.
     func policy(of root: CacheRoot) -> CachePolicy {
         roots.firstIndex { $0.stat.key == root.stat.key }.map { policies[$0] } ?? CachePolicy(path: root.path)
-    }
-
-    private static func loadPolicy(_ file: String?) throws -> LoadedPolicy {
-        do throws(PolicyFailure) {
-            return try PolicyLoader(PolicyLocation.current(named: file)).load()
-        } catch {
-            throw CommandFailure(status: .policy, message: "the policy cannot be used\n" + error.text)
-        }
     }
 
     private mutating func openDefault(_ path: BytePath, _ policy: CachePolicy) throws {

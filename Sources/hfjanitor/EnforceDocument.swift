@@ -1,5 +1,7 @@
+import CacheScan
 import Enforcement
 import HubCache
+import LinuxIO
 import Retention
 
 /// `hfjanitor.enforce/1`: what `enforce` and `rm` did.

@@ -12,8 +12,9 @@ struct HFJanitor: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Verify.self, List.self, Ready.self, PlanCommand.self, Enforce.self, Explain.self, Remove.self, Hold.self, Release.self,
-            Doctor.self,
+            Verify.self, List.self, Ready.self, PlanCommand.self, Enforce.self, Explain.self, Remove.self, Hold.self,
+            Release.self,
+            PolicyCommand.self, Doctor.self,
         ])
 }
 

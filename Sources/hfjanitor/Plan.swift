@@ -52,7 +52,9 @@ struct PlanTime: ExpressibleByArgument {
             offset = length
             absolute = nil
         } else {
-            guard let time = CalendarTime.parse(argument) ?? CalendarTime.parse(argument + "T00:00:00Z") else { return nil }
+            guard let time = CalendarTime.parse(argument) ?? CalendarTime.parse(argument + "T00:00:00Z") else {
+                return nil
+            }
             absolute = time
             offset = nil
         }

@@ -1,5 +1,7 @@
+import CacheScan
 import Enforcement
 import HubCache
+import LinuxIO
 import Retention
 
 /// The lines that a plan and its execution share: what goes, how much that gives back, by which rule and why.

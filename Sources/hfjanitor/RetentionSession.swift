@@ -55,7 +55,7 @@ struct RetentionSession {
         if Interruption.cancellation.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
         var settings = Enforcer.Settings(policy: policy, now: now)
         settings.room = room
-        settings.formerPolicy = opened.formerPolicy(in: ledger, now: reading.time)
+        settings.formerPolicy = Self.formerPins(of: opened.loaded, in: ledger, at: reading.time)
         if at == nil {
             let youngest = caches.flatMap(\.facts.revisions).map(\.youngestChange).max()
             let isSynchronised = clockIsSynchronised()
@@ -65,6 +65,24 @@ struct RetentionSession {
         }
         enforcer = Enforcer(
             caches: caches, settings: settings, ledger: ledger, cancellation: Interruption.cancellation)
+    }
+
+    /// The last policy before this one, of which only the pins count here: a command acts on the file as it stands, but an
+    /// emptied or shortened file takes no pin away at once.
+    private static func formerPins(of loaded: LoadedPolicy, in ledger: Ledger, at time: Timestamp) -> FormerPolicy? {
+        let scope = loaded.files.first?.text ?? "default"
+        let document = PolicyText(loaded.policy).text
+        var mark = Fingerprint()
+        mark.add(BytePath(document))
+        ledger.notePolicy(scope: scope, digest: String(mark.value, radix: 16), document: document, at: time)
+        guard let last = ledger.policies(scope: scope).first(where: { $0.replacedAt != nil }),
+            let replacedAt = last.replacedAt,
+            let former = try? PolicyParser()
+                .policy([PolicySource(file: "ledger", bytes: Array(last.document.utf8))])
+        else { return nil }
+        var policy = loaded.policy
+        policy.pins = former.policy.pins
+        return FormerPolicy(policy: policy, replacedAt: replacedAt)
     }
 
     /// Says which default cache is not there yet.

@@ -1,0 +1,97 @@
+internal import HubCache
+internal import InUse
+internal import LinuxIO
+internal import Removal
+internal import Retention
+
+extension Enforcer {
+    /// Has items removed, all at once, and says what became of each, in the same order.
+    ///
+    /// - Parameter wholeRepos: repos, by cache and place in its facts, of which everything goes.
+    func carryOut(_ items: [Item], overrides: Overrides, wholeRepos: Set<RepoPlace> = []) -> [ActionOutcome] {
+        var outcomes: [Item: ActionOutcome] = [:]
+        for cache in caches.indices {
+            let own = items.filter { $0.cache == cache }
+            let whole = wholeRepos.filter { $0.cache == cache }
+            if own.isEmpty && whole.isEmpty { continue }
+            var requests: [RepoPlace: RemovalRequest] = [:]
+            var order: [RepoPlace] = []
+            func add(_ item: RemovalItem?, to place: RepoPlace) {
+                if requests[place] == nil {
+                    requests[place] = request(for: place, isWhole: wholeRepos.contains(place))
+                    order.append(place)
+                }
+                if let item { requests[place]?.items.append(item) }
+            }
+            for item in own {
+                let (place, removal) = removalItem(item)
+                add(removal, to: place)
+            }
+            for place in whole.sorted(by: { ($0.repo ?? 0) < ($1.repo ?? 0) }) { add(nil, to: place) }
+            let results = remover(for: cache, overrides: overrides).remove(order.compactMap { requests[$0] })
+            for item in own {
+                let (place, removal) = removalItem(item)
+                let request = order.firstIndex(of: place)
+                outcomes[item] =
+                    results.first { $0.request == request && $0.item == removal }.map { ActionOutcome($0.result) }
+                    ?? .failed("nothing was said of it")
+            }
+        }
+        return items.map { outcomes[$0] ?? .failed("nothing was said of it") }
+    }
+
+    private func request(for place: RepoPlace, isWhole: Bool) -> RemovalRequest {
+        let cache = caches[place.cache]
+        guard let repo = place.repo else { return RemovalRequest(folder: nil, items: []) }
+        let folder = cache.facts.repos[repo].folder
+        let blobs = folder.appending("blobs")
+        return RemovalRequest(
+            folder: folder, items: [], isWholeRepo: isWhole, allowsLinkedFolder: cache.listedLinks.contains(repo),
+            blobsLinkedFromElsewhere: Set(cache.linkedFromElsewhere.compactMap { $0.relative(to: blobs) }))
+    }
+
+    private func removalItem(_ item: Item) -> (place: RepoPlace, item: RemovalItem) {
+        switch item {
+        case .revision(let cache, let index):
+            let revision = caches[cache].facts.revisions[index]
+            return (
+                RepoPlace(cache: cache, repo: revision.repo),
+                .revision(revision.commit, identity: revision.identity)
+            )
+        case .file(let cache, let index):
+            let file = caches[cache].facts.files[index]
+            let place = RepoPlace(cache: cache, repo: file.repo)
+            let name = file.path.lastComponent
+            switch file.kind {
+            case .stalePartial where file.repo == nil: return (place, .rootTemporary(name: name, stat: file.stat))
+            case .stalePartial: return (place, .partial(name: name, stat: file.stat))
+            case .orphanBlob: return (place, .orphanBlob(name: name, stat: file.stat))
+            case .orphanPayload: return (place, .payload(name: name, stat: file.stat))
+            }
+        }
+    }
+}
+
+/// A repo of one of the caches, by its place in the facts; nil: the cache outside of the repos.
+struct RepoPlace: Hashable {
+    var cache: Int
+    var repo: Int?
+}
+
+extension ActionOutcome {
+    fileprivate init(_ result: RemovalResult) {
+        switch result {
+        case .removed(let bytes): self = .removed(bytes: bytes)
+        case .kept(let reasons): self = .kept(reasons)
+        case .undone(let reason): self = .kept([Kept(by: .lock, reason)])
+        case .failed(let failure): self = .failed("\(failure.what): \(failure.remedy)")
+        }
+    }
+}
+
+extension Enforcer {
+    /// What removes from a cache.
+    private func remover(for cache: Int, overrides: Overrides) -> Remover {
+        Remover(root: caches[cache].root, settle: settings.settle, reproof: { _, _ in [] })
+    }
+}
