@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from caches import Cache, model_files
 from catalogue import BOTH, proof
-from ground import Ground
+from ground import ORG, Ground
 
 
 @proof(*BOTH)
@@ -13,21 +13,21 @@ def client_agrees(ground: Ground) -> None:
     cache = Cache(ground, ground.place() / "hub")
     gone = []
     for number in range(3):
-        gone.append((f"acme/old{number}", cache.model(f"acme/old{number}", 1, days=90)))
-    kept = {id: cache.model(id, 1, days=1) for id in ("acme/young", "tiny")}
-    files = model_files("acme/moved")
-    old = cache.publish("acme/moved", files)
-    cache.download("acme/moved")
-    cache.age("acme/moved", 90)
-    new = cache.publish("acme/moved", files | {"README.md": b"# newer\n"})
-    cache.download("acme/moved")
-    kept["acme/moved"] = new
-    data = cache.publish("acme/tables", {"README.md": b"# t\n", "data/t.parquet": b"PAR1" + bytes(9000) + b"PAR1"}, "dataset")
-    cache.download("acme/tables", kind="dataset")
+        gone.append((f"{ORG}/old{number}", cache.model(f"{ORG}/old{number}", 1, days=90)))
+    kept = {id: cache.model(id, 1, days=1) for id in (f"{ORG}/young", "tiny")}
+    files = model_files(f"{ORG}/moved")
+    old = cache.publish(f"{ORG}/moved", files)
+    cache.download(f"{ORG}/moved")
+    cache.age(f"{ORG}/moved", 90)
+    new = cache.publish(f"{ORG}/moved", files | {"README.md": b"# newer\n"})
+    cache.download(f"{ORG}/moved")
+    kept[f"{ORG}/moved"] = new
+    data = cache.publish(f"{ORG}/tables", {"README.md": b"# t\n", "data/t.parquet": b"PAR1" + bytes(9000) + b"PAR1"}, "dataset")
+    cache.download(f"{ORG}/tables", kind="dataset")
     # Warnings that were there before: a stray in the root, a repo whose ref leads nowhere.
     (cache.path / "notes.txt").write_text("mine\n")
-    (cache.path / "models--acme--only-a-ref" / "refs").mkdir(parents=True)
-    (cache.path / "models--acme--only-a-ref" / "refs" / "main").write_text("0" * 40)
+    (cache.path / f"models--{ORG}--only-a-ref" / "refs").mkdir(parents=True)
+    (cache.path / f"models--{ORG}--only-a-ref" / "refs" / "main").write_text("0" * 40)
     before = cache.scan()
     ground.check(before.warnings, "the client was to warn")
     # The old revision of the moved one links blobs whose times are those of the new one's, too: it went with an old read.
@@ -39,9 +39,11 @@ def client_agrees(ground: Ground) -> None:
         ground.check(not cache.has(id, commit), f"{id} is still there: {done}")
     for id, commit in kept.items():
         ground.check(not cache.is_whole(id, commit), f"{id} was to stay: {done}")
-    ground.check(not cache.is_whole("acme/tables", data, "dataset"), f"a dataset went by a rule for models: {done}")
+    ground.check(not cache.is_whole(f"{ORG}/tables", data, "dataset"), f"a dataset went by a rule for models: {done}")
     ground.check((cache.path / "notes.txt").exists(), "a stray went")
     cache.judge(before, gone)
+    if ground.is_newest:
+        cache.judge_by_command()
     # What came back is younger than the rule's age: a second pass finds nothing.
     tree = cache.tree()
     again = ground.janitor("enforce", "--policy", policy)
@@ -56,7 +58,7 @@ def interrupted(ground: Ground) -> None:
     import time
 
     cache = Cache(ground, ground.place() / "hub")
-    models = {f"acme/m{number}": cache.model(f"acme/m{number}", 1) for number in range(6)}
+    models = {f"{ORG}/m{number}": cache.model(f"{ORG}/m{number}", 1) for number in range(6)}
     before = cache.scan()
     moments = (0.05, 0.2, 0.4, 0.7, 1.1, 1.6)
     for (id, commit), moment in zip(models.items(), moments):

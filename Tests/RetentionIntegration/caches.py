@@ -175,8 +175,6 @@ class Cache:
             ground.check(f"model/{id}" not in now.repos or revision.id not in now.repos[f"model/{id}"], f"{label}{id} is listed still")
             self.download(id, revision=revision.id)
             ground.check(not self.is_whole(id, revision), lambda: f"{label}{id} comes back as {self.is_whole(id, revision)}")
-        if ground.is_newest:
-            self._judge_by_command(label, now)
         return now
 
     def _judge_revision(self, label: str, kind: str, id: str, commit: str) -> None:
@@ -193,9 +191,20 @@ class Cache:
         if repo is not None and commit in repo.commits:
             wrong = self.is_whole(id, repo.commits[commit], kind)
             self.ground.check(not wrong, f"{label}{kind}/{id}@{commit[:7]} is listed, but {wrong}")
+        if self.ground.is_newest:
+            try:
+                verdict = huggingface_hub.HfApi().verify_repo_checksums(
+                    id, repo_type=kind, revision=commit, cache_dir=self.path
+                )
+            except Exception as error:  # noqa: BLE001
+                self.ground.failures.append(f"{label}{kind}/{id}@{commit[:7]}: {type(error).__name__}: {short(str(error))}")
+            else:
+                bad = f"mismatches {verdict.mismatches}, missing {verdict.missing_paths}"
+                self.ground.check(not verdict.mismatches and not verdict.missing_paths, f"{label}{kind}/{id}@{commit[:7]}: {bad}")
 
-    def _judge_by_command(self, label: str, now: Scan) -> None:
+    def judge_by_command(self) -> None:
         """`hf cache ls` lists the same as the library, `hf cache verify` finds nothing."""
+        now = self.scan()
         hf = [self.ground.python, "-m", "huggingface_hub.cli.hf", "cache"]
 
         def ask(*words: Any) -> subprocess.CompletedProcess[str]:
@@ -205,13 +214,13 @@ class Cache:
 
         listed = ask("ls")
         for id in now.repos:
-            self.ground.check(id in listed.stdout, f"{label}`hf cache ls` does not list {id}: {short(listed.stdout + listed.stderr)}")
+            self.ground.check(id in listed.stdout, f"`hf cache ls` does not list {id}: {short(listed.stdout + listed.stderr)}")
         for id, commits in now.repos.items():
             kind, _, name = id.partition("/")
             for commit in commits:
                 done = ask("verify", name, "--type", kind, "--revision", commit, "--fail-on-missing-files")
                 self.ground.check(
-                    done.returncode == 0, f"{label}`hf cache verify {id}@{commit[:7]}`: {short(done.stdout + done.stderr)}"
+                    done.returncode == 0, f"`hf cache verify {id}@{commit[:7]}`: {short(done.stdout + done.stderr)}"
                 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from caches import WEIGHTS, Cache, age_tree, model_files
 from catalogue import BOTH, NEWEST, OLD, proof
 from disks import MB, Disk, allocated
-from ground import Ground, Run
+from ground import ORG, Ground, Run
 
 MODEL_MIB = 12
 COUNT = 8
@@ -49,7 +49,7 @@ def floor(ground: Ground, kind: str, options: str) -> None:
     """Filled below min-free, enforced: between target-free and one item above it, the least recently used gone."""
     disk = ground.disk(kind, options)
     cache = Cache(ground, disk.path / "hub")
-    models = {f"acme/m{number}": cache.model(f"acme/m{number}", MODEL_MIB, days=30 - number) for number in range(COUNT)}
+    models = {f"{ORG}/m{number}": cache.model(f"{ORG}/m{number}", MODEL_MIB, days=30 - number) for number in range(COUNT)}
     before = cache.scan()
     disk.fill(leave=30 * MB)
     free_before = disk.free()
@@ -98,17 +98,17 @@ def shared_bytes(ground: Ground, kind: str) -> None:
     """Hard links inside and outside, blobs of several revisions: bytes are counted when they come back, not before."""
     disk = ground.disk(kind)
     cache = Cache(ground, disk.path / "hub")
-    files = model_files("acme/two", MODEL_MIB) | {"second.safetensors": model_files("acme/two/second", 3)[WEIGHTS]}
-    old = cache.publish("acme/two", files)
-    cache.download("acme/two")
-    new = cache.publish("acme/two", files | {"second.safetensors": model_files("acme/two/newer", 3)[WEIGHTS]})
-    cache.download("acme/two")
-    cache.age("acme/two", 40)
-    inside = cache.model("acme/inside", MODEL_MIB, days=30)
-    subprocess.run(["cp", "-al", cache.folder("acme/inside"), cache.folder("acme/twin")], check=True)
-    outside = cache.model("acme/outside", MODEL_MIB, days=20)
-    subprocess.run(["cp", "-al", cache.folder("acme/outside"), disk.path / "elsewhere"], check=True)
-    cache.model("acme/last", 1, days=1)
+    files = model_files(f"{ORG}/two", MODEL_MIB) | {"second.safetensors": model_files(f"{ORG}/two/second", 3)[WEIGHTS]}
+    old = cache.publish(f"{ORG}/two", files)
+    cache.download(f"{ORG}/two")
+    new = cache.publish(f"{ORG}/two", files | {"second.safetensors": model_files(f"{ORG}/two/newer", 3)[WEIGHTS]})
+    cache.download(f"{ORG}/two")
+    cache.age(f"{ORG}/two", 40)
+    inside = cache.model(f"{ORG}/inside", MODEL_MIB, days=30)
+    subprocess.run(["cp", "-al", cache.folder(f"{ORG}/inside"), cache.folder(f"{ORG}/twin")], check=True)
+    outside = cache.model(f"{ORG}/outside", MODEL_MIB, days=20)
+    subprocess.run(["cp", "-al", cache.folder(f"{ORG}/outside"), disk.path / "elsewhere"], check=True)
+    cache.model(f"{ORG}/last", 1, days=1)
 
     def remove(*targets: str) -> tuple[int, int]:
         """Asks the plan what exactly these would give, removes them, and measures."""
@@ -127,18 +127,18 @@ def shared_bytes(ground: Ground, kind: str) -> None:
 
     mib = 1 << 20
     for what, targets, least, most in (
-        ("the older of two revisions", [f"acme/two@{old.id}"], 3 * mib, 3 * mib),
-        ("the newer, then the only one", [f"acme/two@{new.id}"], (MODEL_MIB + 3) * mib, (MODEL_MIB + 3) * mib),
-        ("hard-linked outside the cache", ["acme/outside"], 0, 0),
-        ("hard-linked by another repo", ["acme/inside"], 0, 0),
-        ("the last name of it", ["acme/twin"], MODEL_MIB * mib, MODEL_MIB * mib),
+        ("the older of two revisions", [f"{ORG}/two@{old.id}"], 3 * mib, 3 * mib),
+        ("the newer, then the only one", [f"{ORG}/two@{new.id}"], (MODEL_MIB + 3) * mib, (MODEL_MIB + 3) * mib),
+        ("hard-linked outside the cache", [f"{ORG}/outside"], 0, 0),
+        ("hard-linked by another repo", [f"{ORG}/inside"], 0, 0),
+        ("the last name of it", [f"{ORG}/twin"], MODEL_MIB * mib, MODEL_MIB * mib),
     ):
         predicted, measured = remove(*targets)
         state = f"{kind}, {what}: predicted {predicted}, measured {measured}"
         ground.note(state)
         ground.check(abs(predicted - measured) <= SLACK[kind], state)
         ground.check(least - SLACK[kind] <= measured <= most + SLACK[kind] + 65536, state)
-    for id, commit in (("acme/two", old), ("acme/two", new), ("acme/inside", inside), ("acme/outside", outside)):
+    for id, commit in ((f"{ORG}/two", old), (f"{ORG}/two", new), (f"{ORG}/inside", inside), (f"{ORG}/outside", outside)):
         ground.check(not cache.has(id, commit), f"{id}@{commit.id} is still there")
     lost = [p for p in (disk.path / "elsewhere" / "snapshots").rglob("*") if p.is_symlink() and not p.exists()]
     ground.check(not lost, f"the copy outside lost {lost}")
@@ -155,29 +155,29 @@ def reflinks(ground: Ground, kind: str) -> None:
     """Files whose extents another file shares: predictions are upper bounds and say so."""
     disk = ground.disk(kind)
     cache = Cache(ground, disk.path / "hub")
-    shared = cache.model("acme/shared", MODEL_MIB, days=30)
-    plain = cache.model("acme/plain", MODEL_MIB, days=20)
-    cache.model("acme/last", 1, days=1)
+    shared = cache.model(f"{ORG}/shared", MODEL_MIB, days=30)
+    plain = cache.model(f"{ORG}/plain", MODEL_MIB, days=20)
+    cache.model(f"{ORG}/last", 1, days=1)
     copy = disk.path / "elsewhere"
-    subprocess.run(["cp", "-a", "--reflink=always", cache.folder("acme/shared"), copy], check=True)
+    subprocess.run(["cp", "-a", "--reflink=always", cache.folder(f"{ORG}/shared"), copy], check=True)
     disk.free()  # what was written is on the disk now, and its extents are known
-    rules = 'rules:\n  - {name: these, match: {repo: ["acme/shared", "acme/plain"]}}\n'
+    rules = f'rules:\n  - {{name: these, match: {{repo: ["{ORG}/shared", "{ORG}/plain"]}}}}\n'
     policy = policy_for(ground, (cache, "irreplaceable: evict"), rules=rules)
     before = disk.free()
     planned, done = plan_then_enforce(ground, policy)
     measured = disk.free() - before
     ground.equal(done.status, 0, f"exit of {done}")
     actions = {action["repo"]: action for action in actions_of(planned)}
-    ground.equal(sorted(actions), ["model/acme/plain", "model/acme/shared"], "planned")
+    ground.equal(sorted(actions), [f"model/{ORG}/plain", f"model/{ORG}/shared"], "planned")
     predicted = sum(action["bytes"] for action in actions.values())
     state = f"{kind}: predicted {predicted}, measured {measured}: {actions}"
     ground.note(f"{kind}: predicted at most {predicted}, measured {measured}")
     if len(actions) == 2:
-        ground.check(actions["model/acme/shared"]["bytes_at_most"], f"an upper bound, but it does not say so: {state}")
-        ground.check(not actions["model/acme/plain"]["bytes_at_most"], f"exact, but it says at most: {state}")
-        ground.check(abs(measured - actions["model/acme/plain"]["bytes"]) <= SLACK[kind] + 65536, state)
+        ground.check(actions[f"model/{ORG}/shared"]["bytes_at_most"], f"an upper bound, but it does not say so: {state}")
+        ground.check(not actions[f"model/{ORG}/plain"]["bytes_at_most"], f"exact, but it says at most: {state}")
+        ground.check(abs(measured - actions[f"model/{ORG}/plain"]["bytes"]) <= SLACK[kind] + 65536, state)
     ground.check(measured <= predicted + SLACK[kind], f"more came back than the upper bound: {state}")
-    ground.check(not cache.has("acme/shared", shared) and not cache.has("acme/plain", plain), "still there")
+    ground.check(not cache.has(f"{ORG}/shared", shared) and not cache.has(f"{ORG}/plain", plain), "still there")
     cache.judge()
 
 
@@ -192,14 +192,14 @@ def max_size(ground: Ground) -> None:
     """A cap on the cache itself: down to target-size, not further."""
     place = ground.place()
     cache = Cache(ground, place / "hub")
-    models = {f"acme/m{number}": cache.model(f"acme/m{number}", 6, days=30 - number) for number in range(6)}
+    models = {f"{ORG}/m{number}": cache.model(f"{ORG}/m{number}", 6, days=30 - number) for number in range(6)}
     size = allocated([cache.path])
     target = size - 8 * MB
     policy = policy_for(ground, (cache, f"max-size: {size - 4 * MB}, target-size: {target}"))
     planned, done = plan_then_enforce(ground, policy)
     ground.equal(done.status, 0, f"exit of {done}")
     gone = [id for id, commit in models.items() if not cache.has(id, commit)]
-    ground.equal(gone, ["acme/m0", "acme/m1"], "gone")
+    ground.equal(gone, [f"{ORG}/m0", f"{ORG}/m1"], "gone")
     after = allocated([cache.path])
     predicted = sum(action["bytes"] for action in actions_of(planned))
     ground.check(after <= target, f"{after} bytes are left, target {target}: {done}")
@@ -209,7 +209,7 @@ def max_size(ground: Ground) -> None:
     again = ground.janitor("enforce", "--policy", roomy)
     ground.equal(again.status, 0, f"exit of {again}")
     ground.equal([id for id, commit in models.items() if not cache.has(id, commit)], gone, "gone by a policy that has room")
-    cache.judge(gone=[("acme/m0", models["acme/m0"])])
+    cache.judge(gone=[(f"{ORG}/m0", models[f"{ORG}/m0"])])
 
 
 @proof()
@@ -220,7 +220,7 @@ def two_caches(ground: Ground) -> None:
     models: dict[tuple[int, str], Any] = {}
     for number in range(4):
         for which, cache in enumerate(caches):
-            id = f"acme/m{number}{'ab'[which]}"
+            id = f"{ORG}/m{number}{'ab'[which]}"
             models[(which, id)] = cache.model(id, 8, days=30 - 2 * number - which)
     disk.fill(leave=30 * MB)
     free_before = disk.free()
@@ -246,7 +246,7 @@ def free_order(ground: Ground) -> None:
     """`enforce --free SIZE` makes that much room above the floor; without a policy file only with --yes."""
     disk = ground.disk("ext4")
     cache = Cache(ground, disk.path / "hub")
-    models = {f"acme/m{number}": cache.model(f"acme/m{number}", 8, days=30 - number) for number in range(6)}
+    models = {f"{ORG}/m{number}": cache.model(f"{ORG}/m{number}", 8, days=30 - number) for number in range(6)}
     disk.fill(leave=30 * MB)
     free_before = disk.free()
     observing = ground.policy(
@@ -261,10 +261,10 @@ def free_order(ground: Ground) -> None:
     gained = disk.free() - free_before
     gone = [id for id, commit in models.items() if not cache.has(id, commit)]
     # 20 MB above the floor, which is 5 MB below what was free: 15 MB were missing, two models of 8 MiB.
-    ground.equal(gone, ["acme/m0", "acme/m1"], f"gone, {gained} bytes gained: {done}")
+    ground.equal(gone, [f"{ORG}/m0", f"{ORG}/m1"], f"gone, {gained} bytes gained: {done}")
     short = ground.janitor("enforce", "--policy", observing, "--free", "2GB", "--yes")
     ground.equal(short.status, 75, f"exit where there is not so much: {short}")
-    ground.check(cache.has("acme/m5", models["acme/m5"]), "the last complete revision went")
+    ground.check(cache.has(f"{ORG}/m5", models[f"{ORG}/m5"]), "the last complete revision went")
     cache.judge()
 
 
@@ -273,8 +273,8 @@ def order_and_leftovers(ground: Ground) -> None:
     """Without rules, stale partials and orphans go before any revision, and no more than needed."""
     disk = ground.disk("ext4")
     cache = Cache(ground, disk.path / "hub")
-    models = {f"acme/m{number}": cache.model(f"acme/m{number}", 8, days=30 - number) for number in range(3)}
-    blobs = cache.folder("acme/m2") / "blobs"
+    models = {f"{ORG}/m{number}": cache.model(f"{ORG}/m{number}", 8, days=30 - number) for number in range(3)}
+    blobs = cache.folder(f"{ORG}/m2") / "blobs"
     partial = blobs / f"{'ab' * 32}.0123abcd.incomplete"
     orphan = blobs / ("cd" * 32)
     for leftover in (partial, orphan):
@@ -289,11 +289,11 @@ def order_and_leftovers(ground: Ground) -> None:
         ground.equal(done.status, 0, f"exit when {expected} is to go: {done}")
         left = {
             "the partial": partial.exists(), "the orphan": orphan.exists(),
-            "the oldest model": cache.has("acme/m0", models["acme/m0"]),
+            "the oldest model": cache.has(f"{ORG}/m0", models[f"{ORG}/m0"]),
         }  # fmt: skip
         names = list(left)
         wanted = {name: names.index(name) > names.index(expected) for name in names}
         ground.equal(left, wanted, f"what is left when {expected} was to go")
     ground.check(disk.free() > free_before + 15 * MB, "less came back than was removed")
-    ground.check(all(cache.has(id, models[id]) for id in ("acme/m1", "acme/m2")), "a younger model went")
+    ground.check(all(cache.has(id, models[id]) for id in (f"{ORG}/m1", f"{ORG}/m2")), "a younger model went")
     cache.judge()

@@ -10,7 +10,7 @@ from typing import Any, Iterable
 import weights
 from caches import WEIGHTS, Cache, age_tree, differences, model_files
 from catalogue import BOTH, NEWEST, proof
-from ground import Ground
+from ground import ORG, Ground
 from hub_stand_in import Commit, StoredFile, pseudo_random
 
 
@@ -70,7 +70,7 @@ def removes(ground: Ground, cache: Cache, target: str, expected: set[str], statu
 def rm_revisions(ground: Ground) -> None:
     """Revisions by branch, nested ref, pull request, commit and short commit, some detached, sharing blobs."""
     cache = Cache(ground, ground.place() / "hub")
-    id = "acme/many"
+    id = f"{ORG}/many"
     files = model_files(id)
     commits: dict[str, Commit] = {}
 
@@ -90,8 +90,8 @@ def rm_revisions(ground: Ground) -> None:
     cache.download(id, revision=commits["pinned"].id)
     commit("short", branch=None)
     cache.download(id, revision=commits["short"].id)
-    other = cache.model("acme/other")
-    cache.model("acme/other", kind="dataset")
+    other = cache.model(f"{ORG}/other")
+    cache.model(f"{ORG}/other", kind="dataset")
     orphan = cache.folder(id) / "blobs" / ("ef" * 32)
     orphan.write_bytes(b"nobody's")
     age_tree(cache.path, 30)
@@ -104,10 +104,10 @@ def rm_revisions(ground: Ground) -> None:
     removes(ground, cache, f"{id}@{commits['first'].id}", revision_alone(cache, id, commits["first"]))
     cache.judge(before, [(id, commits["first"]), (id, commits["pr"])], what="revisions")
     age_tree(cache.path, 30)
-    for target, status in ((f"{id}@absent", 66), ("acme/absent", 66), ("acme/other", 64), (f"{id}@{'0' * 40}", 66)):
+    for target, status in ((f"{id}@absent", 66), (f"{ORG}/absent", 66), (f"{ORG}/other", 64), (f"{id}@{'0' * 40}", 66)):
         removes(ground, cache, target, set(), status)
-    removes(ground, cache, "dataset/acme/other", whole_repo(cache, "acme/other", "dataset"))
-    ground.check(not cache.is_whole("acme/other", other), "the model of the same name lost something")
+    removes(ground, cache, f"dataset/{ORG}/other", whole_repo(cache, f"{ORG}/other", "dataset"))
+    ground.check(not cache.is_whole(f"{ORG}/other", other), "the model of the same name lost something")
     removes(ground, cache, id, whole_repo(cache, id))
     cache.judge(before, [(id, commits["second"])], what="the whole repo")
 
@@ -116,23 +116,23 @@ def rm_revisions(ground: Ground) -> None:
 def rm_one_commit_two_repos(ground: Ground) -> None:
     """A renamed repo under both names, and a mirror: one commit hash in several folders."""
     cache = Cache(ground, ground.place() / "hub")
-    files = model_files("acme/new-name")
-    commit = cache.publish("acme/new-name", files)
-    ground.hub.rename("model", "acme/old-name", "acme/new-name")
-    cache.download("acme/new-name")
-    cache.download("acme/old-name")
-    shutil.copytree(cache.folder("acme/new-name"), cache.path / "models--mirror--new-name", symlinks=True)
+    files = model_files(f"{ORG}/new-name")
+    commit = cache.publish(f"{ORG}/new-name", files)
+    ground.hub.rename("model", f"{ORG}/old-name", f"{ORG}/new-name")
+    cache.download(f"{ORG}/new-name")
+    cache.download(f"{ORG}/old-name")
+    shutil.copytree(cache.folder(f"{ORG}/new-name"), cache.path / "models--mirror--new-name", symlinks=True)
     age_tree(cache.path, 30)
     before = cache.scan()
     run = cache.janitor("rm", commit.id, "--yes")
     ground.check(run.status in (64, 66), f"a bare commit names no target: {run}")
-    removes(ground, cache, f"acme/old-name@{commit.id}", revision_alone(cache, "acme/old-name", commit, ["main"]))
-    ground.check(not cache.is_whole("acme/new-name", commit), "the repo under its new name lost something")
+    removes(ground, cache, f"{ORG}/old-name@{commit.id}", revision_alone(cache, f"{ORG}/old-name", commit, ["main"]))
+    ground.check(not cache.is_whole(f"{ORG}/new-name", commit), "the repo under its new name lost something")
     removes(ground, cache, "mirror/new-name@main", revision_alone(cache, "mirror/new-name", commit, ["main"]))
-    ground.check(not cache.is_whole("acme/new-name", commit), "the repo under its new name lost something")
+    ground.check(not cache.is_whole(f"{ORG}/new-name", commit), "the repo under its new name lost something")
     cache.judge(before)
-    removes(ground, cache, "acme/new-name", whole_repo(cache, "acme/new-name"))
-    cache.judge(before, [("acme/new-name", commit)])
+    removes(ground, cache, f"{ORG}/new-name", whole_repo(cache, f"{ORG}/new-name"))
+    cache.judge(before, [(f"{ORG}/new-name", commit)])
 
 
 @proof(NEWEST)
@@ -145,18 +145,18 @@ def rm_without_links(ground: Ground) -> None:
         client = ground.start(cache.client_command("snapshot_download", arguments), more=more)
         ground.equal(client.wait(60), 0, "exit of the client")
 
-    plain = cache.publish("acme/plain", model_files("acme/plain"))
-    download("acme/plain", None, HF_HUB_DISABLE_SYMLINKS="1")
-    old = cache.publish("acme/mixed", model_files("acme/mixed"))
-    download("acme/mixed", old.id, HF_HUB_DISABLE_SYMLINKS="1")
-    new = cache.publish("acme/mixed", model_files("acme/mixed") | {"README.md": b"# newer\n"})
-    download("acme/mixed", None)
+    plain = cache.publish(f"{ORG}/plain", model_files(f"{ORG}/plain"))
+    download(f"{ORG}/plain", None, HF_HUB_DISABLE_SYMLINKS="1")
+    old = cache.publish(f"{ORG}/mixed", model_files(f"{ORG}/mixed"))
+    download(f"{ORG}/mixed", old.id, HF_HUB_DISABLE_SYMLINKS="1")
+    new = cache.publish(f"{ORG}/mixed", model_files(f"{ORG}/mixed") | {"README.md": b"# newer\n"})
+    download(f"{ORG}/mixed", None)
     age_tree(cache.path, 30)
     before = cache.scan()
-    removes(ground, cache, f"acme/mixed@{old.id}", revision_alone(cache, "acme/mixed", old))
-    ground.check(not cache.is_whole("acme/mixed", new), "the linked revision lost something")
-    removes(ground, cache, "acme/plain@main", revision_alone(cache, "acme/plain", plain, ["main"]))
-    cache.judge(before, [("acme/plain", plain)])
+    removes(ground, cache, f"{ORG}/mixed@{old.id}", revision_alone(cache, f"{ORG}/mixed", old))
+    ground.check(not cache.is_whole(f"{ORG}/mixed", new), "the linked revision lost something")
+    removes(ground, cache, f"{ORG}/plain@main", revision_alone(cache, f"{ORG}/plain", plain, ["main"]))
+    cache.judge(before, [(f"{ORG}/plain", plain)])
 
 
 @proof(NEWEST)
@@ -166,10 +166,10 @@ def rm_shared_store(ground: Ground) -> None:
 
     cache = Cache(ground, ground.place() / "hub")
     commits: dict[str, Commit] = {}
-    names = {"shared": ["acme/one", "acme/two"], "alone": ["acme/two"]}
+    names = {"shared": [f"{ORG}/one", f"{ORG}/two"], "alone": [f"{ORG}/two"]}
     contents = {name: weights.safetensors_file(name, ["head.weight"]) for name in names}
     hashes = {name: pseudo_random(f"xet {name}", 32).hex() for name in names}
-    for id in ("acme/one", "acme/two"):
+    for id in (f"{ORG}/one", f"{ORG}/two"):
         stored = {f"{n}.safetensors": StoredFile(contents[n], True, hashes[n]) for n, ids in names.items() if id in ids}
         commits[id] = cache.publish(id, weights.sidecars(id) | stored)
         cache.download(id)
@@ -186,9 +186,9 @@ def rm_shared_store(ground: Ground) -> None:
         return {f"blobs/{hashes[name][:2]}/{hashes[name]}{suffix}" for suffix in ("", ".refs")}
 
     # Two names in one store may share a prefix folder; folders and locks of the store stay.
-    removes(ground, cache, "acme/two", whole_repo(cache, "acme/two") | store_of("alone"))
-    ground.check(not cache.is_whole("acme/one", commits["acme/one"]), "the other repo lost its payload")
-    cache.judge(before, [("acme/two", commits["acme/two"])])
+    removes(ground, cache, f"{ORG}/two", whole_repo(cache, f"{ORG}/two") | store_of("alone"))
+    ground.check(not cache.is_whole(f"{ORG}/one", commits[f"{ORG}/one"]), "the other repo lost its payload")
+    cache.judge(before, [(f"{ORG}/two", commits[f"{ORG}/two"])])
     age_tree(cache.path, 30)
     cache.judge(before)
 
@@ -197,20 +197,20 @@ def rm_shared_store(ground: Ground) -> None:
 def rm_leaves_the_broken_alone(ground: Ground) -> None:
     """Broken revisions go like whole ones, and only they: a dangling link, a lost shard, an empty snapshot, a foreign file."""
     cache = Cache(ground, ground.place() / "hub")
-    whole = cache.model("acme/whole")
-    broken = cache.model("acme/broken")
-    cache.blob("acme/broken", broken).unlink()
-    emptied = cache.model("acme/emptied")
-    shutil.rmtree(cache.snapshot("acme/emptied", emptied))
-    cache.snapshot("acme/emptied", emptied).mkdir()
-    foreign = cache.model("acme/foreign")
-    (cache.snapshot("acme/foreign", foreign) / "adapter.safetensors").write_bytes(b"my own training")
+    whole = cache.model(f"{ORG}/whole")
+    broken = cache.model(f"{ORG}/broken")
+    cache.blob(f"{ORG}/broken", broken).unlink()
+    emptied = cache.model(f"{ORG}/emptied")
+    shutil.rmtree(cache.snapshot(f"{ORG}/emptied", emptied))
+    cache.snapshot(f"{ORG}/emptied", emptied).mkdir()
+    foreign = cache.model(f"{ORG}/foreign")
+    (cache.snapshot(f"{ORG}/foreign", foreign) / "adapter.safetensors").write_bytes(b"my own training")
     age_tree(cache.path, 30)
-    removes(ground, cache, "acme/foreign", set(), 75)
-    removes(ground, cache, "acme/foreign", set(), 75, "--force")
-    (cache.snapshot("acme/foreign", foreign) / "adapter.safetensors").unlink()
-    removes(ground, cache, "acme/foreign", whole_repo(cache, "acme/foreign"))
-    removes(ground, cache, "acme/broken", whole_repo(cache, "acme/broken"))
-    removes(ground, cache, "acme/emptied", whole_repo(cache, "acme/emptied"))
-    ground.check(not cache.is_whole("acme/whole", whole), "a model beside them lost something")
-    cache.judge(gone=[("acme/broken", broken), ("acme/foreign", foreign)])
+    removes(ground, cache, f"{ORG}/foreign", set(), 75)
+    removes(ground, cache, f"{ORG}/foreign", set(), 75, "--force")
+    (cache.snapshot(f"{ORG}/foreign", foreign) / "adapter.safetensors").unlink()
+    removes(ground, cache, f"{ORG}/foreign", whole_repo(cache, f"{ORG}/foreign"))
+    removes(ground, cache, f"{ORG}/broken", whole_repo(cache, f"{ORG}/broken"))
+    removes(ground, cache, f"{ORG}/emptied", whole_repo(cache, f"{ORG}/emptied"))
+    ground.check(not cache.is_whole(f"{ORG}/whole", whole), "a model beside them lost something")
+    cache.judge(gone=[(f"{ORG}/broken", broken), (f"{ORG}/foreign", foreign)])

@@ -10,7 +10,7 @@ from typing import Any
 from caches import WEIGHTS, Cache
 from catalogue import BOTH, proof
 from disks import MB, Disk
-from ground import OWNER, Ground, Run
+from ground import ORG, OWNER, Ground, Run
 
 DAYS = 30
 
@@ -19,7 +19,7 @@ def full_disk(ground: Ground) -> tuple[Disk, Cache, dict[str, Any]]:
     """A cache of an ordinary user on a nearly full ext4 with relatime; everything in it is a month old."""
     disk = ground.disk("ext4", "relatime")
     cache = Cache(ground, disk.path / "hub", OWNER)
-    models = {f"acme/m{number}": cache.model(f"acme/m{number}", 8) for number in range(4)}
+    models = {f"{ORG}/m{number}": cache.model(f"{ORG}/m{number}", 8) for number in range(4)}
     for number, id in enumerate(models):
         cache.age(id, DAYS - number)
     disk.backdate(DAYS * 86400, disk.path / "hub")
@@ -55,13 +55,13 @@ def first_run(ground: Ground) -> None:
     ground.equal(unasked, {"unasked"}, "what plan says of the Hub")
     done = ground.janitor("enforce", "--policy", policy, uid=OWNER)
     ground.equal(done.status, 0, f"exit of {done}")
-    ground.equal(gone(cache, models), ["acme/m0", "acme/m1"], f"gone: {done}")
+    ground.equal(gone(cache, models), [f"{ORG}/m0", f"{ORG}/m1"], f"gone: {done}")
     asked = asked_by_us(ground)
-    for id in ("acme/m0", "acme/m1"):
+    for id in (f"{ORG}/m0", f"{ORG}/m1"):
         wanted = f"/{id}/resolve/{models[id].id}/{WEIGHTS}"
         ground.check(wanted in asked, f"the Hub was not asked for {wanted}: {asked}")
     (disk.path / "ballast").unlink()
-    cache.judge(gone=[("acme/m0", models["acme/m0"])])
+    cache.judge(gone=[(f"{ORG}/m0", models[f"{ORG}/m0"])])
 
 
 def says_why(ground: Ground, run: Run, what: str) -> None:
@@ -87,7 +87,7 @@ def hub_unreachable(ground: Ground) -> None:
         evict = three_lines(ground, cache, disk.free() + 4 * MB, ", irreplaceable: evict")
         done = ground.janitor("enforce", "--policy", evict, uid=OWNER, more=down | offline)
         ground.equal(done.status, 0, f"exit with `irreplaceable: evict`: {done}")
-        ground.equal(gone(cache, models), ["acme/m0", "acme/m1"], "gone with `irreplaceable: evict`")
+        ground.equal(gone(cache, models), [f"{ORG}/m0", f"{ORG}/m1"], "gone with `irreplaceable: evict`")
 
 
 @proof()
@@ -96,14 +96,14 @@ def hub_has_it_no_longer(ground: Ground) -> None:
     disk, cache, models = full_disk(ground)
     from hub_stand_in import Fault
 
-    del ground.hub.repos[("model", "acme/m0")]
-    ground.servers.faults.add(Fault("status", path="/acme/m1/resolve/*", status=403, headers={"X-Error-Code": "GatedRepo"}))
+    del ground.hub.repos[("model", f"{ORG}/m0")]
+    ground.servers.faults.add(Fault("status", path=f"/{ORG}/m1/resolve/*", status=403, headers={"X-Error-Code": "GatedRepo"}))
     policy = three_lines(ground, cache, disk.free() + MB)
     done = ground.janitor("enforce", "--policy", policy, uid=OWNER)
-    ground.check(cache.has("acme/m0", models["acme/m0"]), f"removed although the Hub has it no more: {done}")
-    ground.check(cache.has("acme/m1", models["acme/m1"]), f"removed although it is gated for us: {done}")
-    ground.check(not cache.has("acme/m2", models["acme/m2"]), f"the next was not taken: {done}")
-    ground.check(cache.has("acme/m3", models["acme/m3"]), f"the last went: {done}")
+    ground.check(cache.has(f"{ORG}/m0", models[f"{ORG}/m0"]), f"removed although the Hub has it no more: {done}")
+    ground.check(cache.has(f"{ORG}/m1", models[f"{ORG}/m1"]), f"removed although it is gated for us: {done}")
+    ground.check(not cache.has(f"{ORG}/m2", models[f"{ORG}/m2"]), f"the next was not taken: {done}")
+    ground.check(cache.has(f"{ORG}/m3", models[f"{ORG}/m3"]), f"the last went: {done}")
 
 
 @proof()
@@ -111,24 +111,24 @@ def young_stays(ground: Ground) -> None:
     """The defaults protect what arrived within two hours and what was opened within two days, and say so."""
     disk = ground.disk("ext4", "relatime")
     cache = Cache(ground, disk.path / "hub", OWNER)
-    models = {f"acme/m{number}": cache.model(f"acme/m{number}", 8) for number in range(4)}
-    for id in ("acme/m0", "acme/m1", "acme/m2"):
+    models = {f"{ORG}/m{number}": cache.model(f"{ORG}/m{number}", 8) for number in range(4)}
+    for id in (f"{ORG}/m0", f"{ORG}/m1", f"{ORG}/m2"):
         cache.age(id, DAYS)
-    disk.backdate(DAYS * 86400, cache.folder("acme/m0"))
-    disk.backdate(DAYS * 86400, cache.folder("acme/m1"))
-    (cache.snapshot("acme/m1", models["acme/m1"]) / WEIGHTS).read_bytes()  # relatime: this read is recorded
+    disk.backdate(DAYS * 86400, cache.folder(f"{ORG}/m0"))
+    disk.backdate(DAYS * 86400, cache.folder(f"{ORG}/m1"))
+    (cache.snapshot(f"{ORG}/m1", models[f"{ORG}/m1"]) / WEIGHTS).read_bytes()  # relatime: this read is recorded
     disk.fill(leave=30 * MB)
     policy = three_lines(ground, cache, disk.free() + 60 * MB)
     planned = ground.janitor("plan", "--policy", policy, "--json", uid=OWNER).json
     kept = {each["repo"]: each["by"] for one in planned["caches"] for each in one["kept"]}
-    ground.equal(kept.get("model/acme/m1"), "recent-use", "what keeps a model that was read today")
-    ground.equal(kept.get("model/acme/m2"), "min-age", "what keeps a model that arrived just now")
+    ground.equal(kept.get(f"model/{ORG}/m1"), "recent-use", "what keeps a model that was read today")
+    ground.equal(kept.get(f"model/{ORG}/m2"), "min-age", "what keeps a model that arrived just now")
     done = ground.janitor("enforce", "--policy", policy, uid=OWNER)
     ground.equal(done.status, 75, f"exit of {done}")
-    ground.equal(gone(cache, models), ["acme/m0"], f"gone: {done}")
+    ground.equal(gone(cache, models), [f"{ORG}/m0"], f"gone: {done}")
     later = ground.janitor("plan", "--policy", policy, "--json", "--at", "+3h", uid=OWNER).json
     kept = {each["repo"]: each["by"] for one in later["caches"] for each in one["kept"]}
-    ground.check(kept.get("model/acme/m2") != "min-age", f"in three hours it is not young any more: {kept}")
+    ground.check(kept.get(f"model/{ORG}/m2") != "min-age", f"in three hours it is not young any more: {kept}")
 
 
 @proof()
@@ -136,7 +136,7 @@ def wrong_policies(ground: Ground) -> None:
     """A file that does not say its mode, has a typo or is another's: 78, and nothing goes."""
     place = ground.place()
     cache = Cache(ground, place / "hub")
-    models = {f"acme/m{number}": cache.model(f"acme/m{number}", 1) for number in range(2)}
+    models = {f"{ORG}/m{number}": cache.model(f"{ORG}/m{number}", 1) for number in range(2)}
     for what, text in {
         "no mode": f"caches:\n  - {{path: {cache.path}, max-size: 1kB, min-age: 0s}}\n",
         "unknown key": f"mode: enforce\ncaches:\n  - {{path: {cache.path}, max-sise: 1kB, min-age: 0s}}\n",

@@ -23,6 +23,9 @@ PACKAGE = HERE.parent.parent
 OWNER = 47110
 """A uid that belongs to nobody."""
 
+ORG = f"acme{os.getpid()}"
+"""The organisation of a proof's repos. No other process on this machine names it, whatever runs beside this."""
+
 OVERLAY = "overlay"
 
 
@@ -201,10 +204,15 @@ class Ground:
         }
 
     def command(self, arguments: Iterable[Any], uid: int | None = None) -> list[str]:
-        prefix: list[str] = []
-        if uid is not None:
-            prefix = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--inh-caps=-all"]
-        return [*prefix, *(str(argument) for argument in arguments)]
+        words = [str(argument) for argument in arguments]
+        if uid is None:
+            return words
+        prefix = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+        if words[0] == str(self.program):
+            return [*prefix, "--inh-caps=-all", "--bounding-set=-all", *words]
+        # An interpreter may be in a home that only its owner may enter; nothing under test is read with this.
+        reading = "-all,+dac_read_search"
+        return [*prefix, f"--inh-caps={reading}", f"--ambient-caps={reading}", *words]
 
     def start(
         self, arguments: Iterable[Any], uid: int | None = None, more: dict[str, str] | None = None, **how: Any
@@ -212,8 +220,9 @@ class Ground:
         """Starts a command in a session of its own; what still runs at the end of the proof is ended."""
         environment = self.environment(uid, more)
         process = subprocess.Popen(
-            self.command(arguments, uid), env=environment, cwd="/", start_new_session=True, stdin=subprocess.DEVNULL, **how
-        )
+            self.command(arguments, uid), env=environment, cwd="/", start_new_session=True,
+            **({"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL} | how),
+        )  # fmt: skip
         self._processes.append(process)
         return process
 

@@ -10,7 +10,7 @@ from typing import Callable
 
 from caches import WEIGHTS, Cache, age_tree, model_files, outside_fingerprint
 from catalogue import proof
-from ground import Ground, short
+from ground import ORG, Ground, short
 from hub_stand_in import Commit
 
 SENSIBLE = {0, 1, 64, 65, 66, 73, 74, 75, 77}
@@ -95,8 +95,8 @@ def blob_leads_outside(repo: Path, commit: Commit, outside: Path) -> None:
 
 @plant
 def blob_leads_into_another_repo(repo: Path, commit: Commit, outside: Path) -> None:
-    other = repo.parent / "models--acme--sound" / "blobs"
-    away(repo / "blobs" / commit.files[WEIGHTS].etag, f"../../models--acme--sound/blobs/{next(other.iterdir()).name}")
+    other = repo.parent / f"models--{ORG}--sound" / "blobs"
+    away(repo / "blobs" / commit.files[WEIGHTS].etag, f"../../models--{ORG}--sound/blobs/{next(other.iterdir()).name}")
 
 
 @plant
@@ -272,19 +272,19 @@ def hostile_repos(ground: Ground) -> None:
     outside.mkdir(parents=True)
     (outside / "canary").write_text("canary")
     cache = Cache(ground, base / "hub")
-    sound = cache.model("acme/sound", days=1)
+    sound = cache.model(f"{ORG}/sound", days=1)
     commits: dict[str, Commit] = {}
     for name in PLANTS:
-        id = f"acme/{name}"
+        id = f"{ORG}/{name}"
         commits[name] = cache.publish(id, model_files(id) | {"unet/config.json": id.encode()})
         cache.download(id)
     for name, change in PLANTS.items():
         elsewhere = outside / name
         elsewhere.mkdir()
         # Plants write "../../../../outside" for what is really one folder deeper: both are watched.
-        change(cache.folder(f"acme/{name}"), commits[name], elsewhere)
+        change(cache.folder(f"{ORG}/{name}"), commits[name], elsewhere)
     age_tree(base, 30)
-    cache.age("acme/sound", 1)
+    cache.age(f"{ORG}/sound", 1)
     before = outside_fingerprint(outside)
 
     def safe(*words: object) -> None:
@@ -296,25 +296,25 @@ def hostile_repos(ground: Ground) -> None:
         ground.check(run.status in SENSIBLE, f"exit of {run}")
         raw = (run.output + run.errors).replace("\n", "")
         ground.check("\x1b" not in raw and "\u202e" not in raw, f"raw control characters in {short(run.output)!r}")
-        wrong = cache.is_whole("acme/sound", sound)
+        wrong = cache.is_whole(f"{ORG}/sound", sound)
         ground.check(not wrong, f"the sound model lost {wrong} after {run}")
 
     text = f"mode: enforce\ncaches:\n  - {{path: {cache.path}, min-age: 0s, irreplaceable: evict}}\n"
-    policy = ground.policy(text + "rules:\n  - {name: all, match: {repo: acme/*}, unused-for: 7d}\n")
+    policy = ground.policy(text + f"rules:\n  - {{name: all, match: {{repo: {ORG}/*}}, unused-for: 7d}}\n")
     leftovers = ground.policy(
         text + "rules:\n  - {name: l, match: {state: [stale-partial, orphan, incomplete]}, older-than: 7d}\n", "leftovers.yaml"
     )
     safe("plan", "--policy", policy)
     safe("plan", "--policy", policy, "--json")
-    safe("explain", "acme/sound", "--policy", policy)
+    safe("explain", f"{ORG}/sound", "--policy", policy)
     safe("enforce", "--policy", leftovers)
     for name in PLANTS:
-        safe("rm", f"acme/{name}", "--yes", "--cache", cache.path)
+        safe("rm", f"{ORG}/{name}", "--yes", "--cache", cache.path)
     safe("enforce", "--policy", policy)
-    left = sorted(name for name in PLANTS if cache.has(f"acme/{name}", commits[name]))
+    left = sorted(name for name in PLANTS if cache.has(f"{ORG}/{name}", commits[name]))
     ground.note(f"left after everything: {left}")
-    run = cache.janitor("rm", "acme/sound", "--yes")
-    ground.check(run.status == 0 and not cache.has("acme/sound", sound), f"the sound model does not go: {run}")
+    run = cache.janitor("rm", f"{ORG}/sound", "--yes")
+    ground.check(run.status == 0 and not cache.has(f"{ORG}/sound", sound), f"the sound model does not go: {run}")
 
 
 @proof()
@@ -330,23 +330,23 @@ def hostile_roots(ground: Ground) -> None:
     cases = {"locks": (".locks", outside / "locks"), "store": ("blobs", outside / "store")}
     for name, (entry, target) in cases.items():
         cache = Cache(ground, base / name / "hub")
-        commit = cache.model("acme/model")
+        commit = cache.model(f"{ORG}/model")
         away(cache.path / entry, target)
         age_tree(cache.path, 30)
         before = outside_fingerprint(outside)
         text = f"mode: enforce\ncaches:\n  - {{path: {cache.path}, min-age: 0s, max-size: 1kB, {EVICT}}}\n"
         policy = ground.policy(text, f"{name}.yaml")
         for words in (
-            ["plan", "--policy", policy], ["hold", "acme/model", "--cache", cache.path, "--for", "1s"],
-            ["rm", "acme/model", "--yes", "--cache", cache.path], ["enforce", "--policy", policy],
+            ["plan", "--policy", policy], ["hold", f"{ORG}/model", "--cache", cache.path, "--for", "1s"],
+            ["rm", f"{ORG}/model", "--yes", "--cache", cache.path], ["enforce", "--policy", policy],
         ):  # fmt: skip
             run = ground.janitor(*words, timeout=60)
             ground.check(run.status in SENSIBLE, f"{name}: exit of {run}")
             ground.equal(outside_fingerprint(outside), before, f"{name}: outside after {run}")
-        ground.note(f"{name}: the model is {'there' if cache.has('acme/model', commit) else 'gone'}")
+        ground.note(f"{name}: the model is {'there' if cache.has('{ORG}/model', commit) else 'gone'}")
     file = base / "file"
     file.write_text("not a cache")
-    for words in (["rm", "acme/model", "--yes"], ["plan"], ["enforce", "--yes"]):
+    for words in (["rm", f"{ORG}/model", "--yes"], ["plan"], ["enforce", "--yes"]):
         run = ground.janitor(*words, "--cache", file, timeout=60)
         ground.check(run.status in {64, 65, 66, 74, 75, 77, 78}, f"a file as a cache: exit of {run}")
     ground.equal(file.read_text(), "not a cache", "the file that is no cache")

@@ -17,13 +17,13 @@ import weights
 from caches import Cache
 from catalogue import NEWEST, OLD, proof
 from disks import allocated
-from ground import Ground, Run, short
+from ground import ORG, Ground, Run, short
 from hub_stand_in import Commit, StoredFile, pseudo_random
 
 SECONDS = float(os.environ.get("HFJANITOR_RACE_SECONDS", "20"))
 REPOS = 3
 COMMITS = 6
-ANCHOR = "acme/anchor"
+ANCHOR = f"{ORG}/anchor"
 
 
 @dataclass
@@ -46,7 +46,7 @@ def publish_all(ground: Ground, cache: Cache) -> tuple[dict[str, list[Commit]], 
     hashes = [pseudo_random(f"race xet {number}", 32).hex() for number in range(3)]
     commits: dict[str, list[Commit]] = {}
     for repo in range(REPOS):
-        id = f"acme/race{repo}"
+        id = f"{ORG}/race{repo}"
         commits[id] = []
         for number in range(COMMITS):
             files: dict[str, Any] = dict(weights.sidecars(id))
