@@ -87,6 +87,11 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        // Measures the planner alone: see Benchmarks/run.
+        .executableTarget(
+            name: "PlanningBenchmark", dependencies: ["HubCache", "Retention"], path: "Benchmarks/Planning",
+            swiftSettings: strict),
+
         .target(
             name: "TestSupport", dependencies: ["HubCache", "LinuxIO"], path: "Tests/TestSupport", swiftSettings: strict
         ),

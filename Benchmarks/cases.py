@@ -184,6 +184,29 @@ def benchmark_headers(bench: Bench) -> Result:
     )
 
 
+def benchmark_plan(bench: Bench) -> Result:
+    count = 10_000 if bench.is_quick else 100_000
+    command = [os.environ.get("SWIFT", "swift"), "build", "-c", "release", "--static-swift-stdlib"]
+    command += ["--product", "PlanningBenchmark"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+    shown = subprocess.run([*command, "--show-bin-path"], cwd=ROOT, check=True, capture_output=True, text=True)
+    program = Path(shown.stdout.strip()) / "PlanningBenchmark"
+    times: list[float] = []
+
+    def check(run: Run) -> None:
+        told = json.loads(run.output)
+        if told["revisions"] != count or not told["actions"] or not told["kept"]:
+            raise Failure(f"PlanningBenchmark: {told}")
+        times.append(told["median"])
+
+    whole = Contender("facts and 7 plans", [program, str(count)], check=check)
+    series = bench.laboratory.contest(bench.rounds(5), whole)
+    result = Result("plan", f"a plan for {count} revisions with {3 * count} contents, in memory", series)
+    result.values["seconds"] = times
+    result.budgets.append(Budget("one plan at most 200 ms", statistics.median(times), 0.2, "seconds"))
+    return result
+
+
 # Much data.
 
 
@@ -445,6 +468,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Result]] = {
     "ls": benchmark_ls,
     "structure": benchmark_structure,
     "headers": benchmark_headers,
+    "plan": benchmark_plan,
     "digests": benchmark_digests,
     "digests-cold": benchmark_digests_cold,
     "again": benchmark_again,

@@ -3,7 +3,8 @@ import HubCache
 /// One pass of the pressure rules, until a goal is reached.
 ///
 /// A revision whose content others hold too frees nothing by itself. Such a one is put off: it goes right before the item that
-/// completes it, and not at all when none does. So a pass never ends having removed what was of no use.
+/// completes it, and not at all when none does. So a pass never ends having removed what was of no use. Its own folders and
+/// links do not count: nobody loses a model for a few kilobytes.
 struct Eviction {
     enum Goal {
         /// So much is to be free on a filesystem.
@@ -25,7 +26,6 @@ struct Eviction {
     private var shadows: [Int: StorageRelease] = [:]
     /// For each cache and node what was put off and holds it, in order.
     private var waiting: [Int: [StorageGraph.NodeID: [Deferred]]] = [:]
-    private var deferred: [Deferred] = []
     /// What was taken or put off: its later rules need not ask again.
     private var isMet: Set<Int> = []
     private var turns = 0
@@ -45,13 +45,6 @@ struct Eviction {
                 turns += 1
                 consider(Deferred(place: place, rule: number, turn: turns), newest, in: &run)
             }
-        }
-        // Their content stays with others, but their own folders and links are better than nothing.
-        for item in deferred where !run.isGone[item.place] {
-            guard !isReached(run) else { return }
-            let entry = run.catalogue.entries[item.place]
-            guard run.ownBytes(entry) > 0 else { continue }
-            takeAlone(item, in: &run)
         }
     }
 
@@ -80,7 +73,9 @@ struct Eviction {
         var freedNow: [StorageGraph.NodeID] = []
         let bytes = run.releases[entry.cache].release(nodes, freeing: &freedNow)
             .addingWithin(run.ownBytes(entry))
-        if !freedNow.isEmpty, let reserved = run.reservedKeeper(entry.cache, losing: bytes) {
+        // What holds no content at all is what its folders are.
+        let isUseful = !freedNow.isEmpty || (nodes.isEmpty && bytes > 0)
+        if isUseful, let reserved = run.reservedKeeper(entry.cache, losing: bytes) {
             run.releases[entry.cache].restore(nodes)
             return run.keep(item.place, rule, [reserved])
         }
@@ -92,11 +87,11 @@ struct Eviction {
         isMet.insert(item.place)
         var completed: [StorageGraph.NodeID] = []
         _ = shadows[entry.cache]?.release(nodes, freeing: &completed)
-        if freedNow.isEmpty {
-            run.releases[entry.cache].restore(nodes)
-            putOff(item, entry, in: run)
-        } else {
+        if isUseful {
             run.settle(item.place, rule, bytes: bytes, reason(run))
+        } else {
+            run.releases[entry.cache].restore(nodes)
+            putOff(item, entry, in: &run)
         }
         for node in completed where !run.releases[entry.cache].isFree(node) {
             guard !isReached(run) else { return }
@@ -104,8 +99,8 @@ struct Eviction {
         }
     }
 
-    private mutating func putOff(_ item: Deferred, _ entry: Entry, in run: PlanRun) {
-        deferred.append(item)
+    private mutating func putOff(_ item: Deferred, _ entry: Entry, in run: inout PlanRun) {
+        run.putOff.insert(item.place)
         run.planner.caches[entry.cache].storage.forEachHeld(by: run.nodes(entry)) { node in
             waiting[entry.cache, default: [:]][node, default: []].append(item)
         }
@@ -149,15 +144,5 @@ struct Eviction {
             if isReached(run) { break }
         }
         for place in buffered where isBuffered.contains(place) { run.restore(place) }
-    }
-
-    private mutating func takeAlone(_ item: Deferred, in run: inout PlanRun) {
-        let rule = run.pressureRules[item.rule]
-        let bytes = run.release(item.place).addingWithin(run.ownBytes(run.catalogue.entries[item.place]))
-        if let reserved = run.reservedKeeper(run.catalogue.entries[item.place].cache, losing: bytes) {
-            run.restore(item.place)
-            return run.keep(item.place, rule, [reserved])
-        }
-        run.settle(item.place, rule, bytes: bytes, reason(run))
     }
 }

@@ -7,9 +7,11 @@ extension PlanRun {
             return Explanation(item: item, isRemoved: false, tried: [], keptBy: [])
         }
         var tried: [TriedRule] = []
-        for rule in planner.policy.rules.isEmpty ? [] : standingRules { tried.append(answer(rule, place)) }
-        for rule in pressureRules { tried.append(answer(rule, place)) }
-        if !planner.policy.rules.isEmpty { tried = inFileOrder(tried) }
+        for rule in standingRules { tried.append(answer(rule, place)) }
+        if planner.policy.hasPressureRules || mayComeUnderPressure(catalogue.entries[place].cache) {
+            for rule in pressureRules { tried.append(answer(rule, place)) }
+        }
+        tried = inFileOrder(tried)
         let decided = sequence.first { $0.item == item }
         var keptBy: [Kept] = []
         if catalogue.entries[place].isItem {
@@ -29,13 +31,26 @@ extension PlanRun {
         return explanation
     }
 
+    /// Whether there is a bound that implied rules would act for.
+    private func mayComeUnderPressure(_ cache: Int) -> Bool {
+        planner.room != nil || spaces[spaceOfCache[cache]].least != nil || bounds[cache].most != nil
+    }
+
     private func inFileOrder(_ tried: [TriedRule]) -> [TriedRule] {
         let named = planner.policy.rules.compactMap { rule in tried.first { $0.rule == rule.name } }
         let names = Set(planner.policy.rules.map(\.name))
         return named + tried.filter { !names.contains($0.rule) }
     }
 
-    private func answer(_ rule: ReadyRule, _ place: Int) -> TriedRule {
+    /// Whether removing it would free content: what others hold too stays.
+    private mutating func isUseful(_ place: Int) -> Bool {
+        let entry = catalogue.entries[place]
+        let bytes = release(place)
+        restore(place)
+        return bytes > 0 || (nodes(entry).isEmpty && ownBytes(entry) > 0)
+    }
+
+    private mutating func answer(_ rule: ReadyRule, _ place: Int) -> TriedRule {
         let entry = catalogue.entries[place]
         let name = rule.rule.name
         if let mismatch = rule.mismatch(entry, in: planner.caches, now: planner.now) {
@@ -48,6 +63,10 @@ extension PlanRun {
         }
         let space = spaces[spaceOfCache[entry.cache]]
         let size = sizes[entry.cache]
+        let isPressed = sizeGoals[entry.cache] != nil || floorGoals[spaceOfCache[entry.cache]] != nil
+        if isPressed, !isGone[place], kept[place] == nil, !isUseful(place) {
+            return TriedRule(rule: name, isMatched: false, reason: Reason(fact: "frees", value: .bytes(0)))
+        }
         if let goal = sizeGoals[entry.cache] {
             let reason = Reason(fact: "cache-size", value: .bytes(size), limit: .bytes(goal), source: "disk")
             if isGone[place] || size > goal || kept[place] != nil {

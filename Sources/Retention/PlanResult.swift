@@ -95,6 +95,11 @@ extension PlanRun {
     /// What stays, in bytes by the first keeper of each, shared content once.
     private func blockers(_ caches: [Int], _ plans: [CachePlan]) -> String {
         var left = releases
+        // They would have gone too, so what keeps their content is what keeps the others that hold it.
+        for place in putOff where !isGone[place] && kept[place] == nil {
+            let entry = catalogue.entries[place]
+            _ = left[entry.cache].release(nodes(entry))
+        }
         var bytes: [Keeper: UInt64] = [:]
         var total: UInt64 = 0
         for keeper in Keeper.allCases {
@@ -111,7 +116,7 @@ extension PlanRun {
         var parts = bytes.filter { $0.value > 0 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
             .map { "\(byteText($0.value)) \($0.key.participle)" }
         let size = caches.reduce(UInt64(0)) { $0.addingWithin(sizes[$1]) }
-        if size > total { parts.append("\(byteText(size - total)) that no rule takes") }
+        if size > total { parts.append("\(byteText(size - total)) that no rule takes or others hold") }
         var text = parts.isEmpty ? "nothing is left to remove" : parts.joined(separator: ", ")
         if bytes[.irreplaceable, default: 0] > 0 {
             text += "; set `irreplaceable: evict` to let go what the Hub may lack"

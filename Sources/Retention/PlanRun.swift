@@ -22,6 +22,8 @@ struct PlanRun {
     /// What was matched and stays, by its place, in the order in which it was met.
     var kept: [Int: (rule: String, reasons: [Kept])] = [:]
     var keptOrder: [Int] = []
+    /// What rules took and was put off because others hold its content too.
+    var putOff: Set<Int> = []
     /// The spaces and caches that were under pressure, with what they were to reach.
     var floorGoals: [Int: UInt64] = [:]
     var sizeGoals: [Int: UInt64] = [:]

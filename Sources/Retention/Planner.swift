@@ -102,6 +102,9 @@ extension Rule {
 }
 
 extension Policy {
+    /// Whether it says itself what goes under pressure.
+    var hasPressureRules: Bool { rules.contains { $0.occasion == .pressure } }
+
     /// The rules for pressure, or the implied ones.
     var pressureRules: [Rule] {
         let own = rules.filter { $0.occasion == .pressure }

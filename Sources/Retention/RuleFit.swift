@@ -126,7 +126,9 @@ extension ReadyRule {
             return Reason(fact: "state", value: .text(state.rawValue), source: "verification")
         case .state:
             let limit = match.states.isEmpty ? "revision" : match.states.map(\.rawValue).joined(separator: ", ")
-            return Reason(fact: "state", value: .text(entry.states.word), limit: .text(limit))
+            // Wrong, and published so: nothing that a fetch would mend, and no state that rules know.
+            let state = entry.states.isEmpty ? "wrong upstream" : entry.states.word
+            return Reason(fact: "state", value: .text(state), limit: .text(limit))
         case .detached: return Reason(fact: "state", value: .text("detached"), limit: .text("unused-for"))
         case .type, .repo:
             let id = entry.repo < 0 ? nil : caches[entry.cache].repos[entry.repo].id

@@ -241,13 +241,14 @@ struct ListDocument: Encodable {
     var schema = "hfjanitor.ls/1"
     var caches: [Cache]
 
-    init(reports: [CacheReport], withLeftovers: Bool, held: [BytePath: Set<BytePath>]) {
+    init(reports: [CacheReport], withLeftovers: Bool, protection: ListedProtection) {
         caches = reports.map { cache in
-            let held = held[cache.path] ?? []
-            return Cache(
+            Cache(
                 path: cache.path.text, bytes: cache.bytes, freeBytes: cache.freeBytes,
                 reclaimableBytes: cache.reclaimableBytes, otherBytes: cache.otherBytes,
-                repos: cache.repos.map { Self.repo($0, isHeld: held.contains($0.folder)) },
+                repos: cache.repos.map {
+                    Self.repo($0, isPinned: protection.isPinned($0), isHeld: protection.isHeld($0, in: cache))
+                },
                 leftovers: withLeftovers
                     ? cache.allLeftovers.map {
                         LeftoverDocument(path: $0.path.text, kind: $0.kind, bytes: $0.bytes)
@@ -255,10 +256,10 @@ struct ListDocument: Encodable {
         }
     }
 
-    private static func repo(_ repo: RepoReport, isHeld: Bool) -> Repo {
+    private static func repo(_ repo: RepoReport, isPinned: Bool, isHeld: Bool) -> Repo {
         Repo(
             id: repo.id, folder: repo.folder.text, bytes: repo.bytes, reclaimableBytes: repo.reclaimableBytes,
-            state: repo.state.rawValue, lastUse: repo.lastUse.map(LastUseDocument.init), pinned: false, held: isHeld,
+            state: repo.state.rawValue, lastUse: repo.lastUse.map(LastUseDocument.init), pinned: isPinned, held: isHeld,
             revisions: repo.revisions.map { revision in
                 Revision(
                     commit: revision.commit?.hex, refs: revision.refs.map(\.text), state: revision.state.rawValue,

@@ -2,6 +2,8 @@ import ArgumentParser
 import CacheScan
 import HubCache
 import LinuxIO
+import PolicyFile
+import Retention
 import Verification
 
 struct List: ParsableCommand {
@@ -52,18 +54,18 @@ struct List: ParsableCommand {
 
     func run() throws {
         try reportingFailures {
-            let opened = try OpenedCaches(caches)
+            let opened = try OpenedCaches(caches, needing: .rules)
             if let path = opened.absentDefault, targets.isEmpty {
                 Terminal.complain("there is no cache yet at '\(path.display)'")
             }
             var work = try VerificationRun(opened, options: VerificationOptions(depth: .structure))
             var reports = try work.reports(of: targets)
             for index in reports.indices { reports[index].repos = sorted(reports[index].repos) }
-            let held = work.heldRepos(of: reports)
+            let protection = ListedProtection(pins: opened.loaded.policy.pins, held: work.heldRepos(of: reports))
             if caches.json {
-                try printJSON(ListDocument(reports: reports, withLeftovers: all, held: held))
+                try printJSON(ListDocument(reports: reports, withLeftovers: all, protection: protection))
             } else {
-                for report in reports { show(report, held: held[report.path] ?? []) }
+                for report in reports { show(report, protection) }
             }
             return .good
         }
@@ -85,7 +87,7 @@ struct List: ParsableCommand {
         repo.revisions.compactMap(\.arrived?.nanoseconds).max() ?? .min
     }
 
-    private func show(_ cache: CacheReport, held: Set<BytePath>) {
+    private func show(_ cache: CacheReport, _ protection: ListedProtection) {
         let now = currentTime()
         Terminal.print(Terminal.styled(cache.path.display, .bold))
         var table = Table()
@@ -93,7 +95,10 @@ struct List: ParsableCommand {
         table.add(header.map { ($0, .dim) })
         for repo in cache.repos {
             let name = displayText(of: repo.id)
-            let mark = held.contains(repo.folder) ? " (held)" : ""
+            let marks = [
+                protection.isPinned(repo) ? "pinned" : nil, protection.isHeld(repo, in: cache) ? "held" : nil,
+            ].compactMap(\.self)
+            let mark = marks.isEmpty ? "" : " (\(marks.joined(separator: ", ")))"
             if revisions {
                 for revision in repo.revisions {
                     table.add([
@@ -150,4 +155,27 @@ struct List: ParsableCommand {
     }
 
     private func refs(_ refs: [BytePath]) -> String { refs.map(\.display).joined(separator: ", ") }
+}
+
+/// What pins and holds protect, as a listing shows it.
+struct ListedProtection {
+    var pins: [Pin]
+    /// The folders of held repos, by cache.
+    var held: [BytePath: Set<BytePath>]
+
+    /// Whether a hold is on the repo or one of its revisions.
+    func isHeld(_ repo: RepoReport, in cache: CacheReport) -> Bool { held[cache.path]?.contains(repo.folder) ?? false }
+
+    /// Whether a pin is on one of the repo's revisions.
+    func isPinned(_ repo: RepoReport) -> Bool {
+        guard let id = repo.repo, !pins.isEmpty else { return false }
+        return repo.revisions.contains { revision in
+            guard let commit = revision.commit else { return false }
+            var facts = RevisionFacts(
+                repo: 0, commit: commit, state: revision.state,
+                arrived: revision.arrived ?? Timestamp(nanoseconds: 0))
+            facts.refs = revision.refs
+            return pins.contains { $0.names(facts, of: id) }
+        }
+    }
 }

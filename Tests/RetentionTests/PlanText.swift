@@ -55,8 +55,10 @@ func name(_ item: Item, of caches: [CacheFacts]) -> String {
 }
 
 private func bytes(_ count: UInt64) -> String {
-    if count >= GB, count % (GB / 10) == 0 {
-        return count % GB == 0 ? "\(count / GB) GB" : "\(count / GB).\(count % GB / (GB / 10)) GB"
+    if count >= gigabyte, count % (gigabyte / 10) == 0 {
+        return count % gigabyte == 0
+            ? "\(count / gigabyte) GB"
+            : "\(count / gigabyte).\(count % gigabyte / (gigabyte / 10)) GB"
     }
     return "\(count) B"
 }

@@ -5,14 +5,16 @@ import Retention
 let now = Timestamp(seconds: 1_769_860_800)
 let hour: Int64 = 3600
 let day: Int64 = 86_400
-let GB: UInt64 = 1_000_000_000
+let gigabyte: UInt64 = 1_000_000_000
 
 /// A time so many seconds before now.
 func ago(_ seconds: Int64) -> Timestamp { Timestamp(seconds: now.seconds - seconds) }
 
 /// A commit of one hexadecimal digit repeated, or the digits followed by zeros.
 func commit(_ digits: String) -> CommitHash {
-    CommitHash(digits.count == 1 ? String(repeating: digits, count: 40) : digits.padded(to: 40))!
+    let hex = digits.count == 1 ? String(repeating: digits, count: 40) : digits.padded(to: 40)
+    guard let commit = CommitHash(hex) else { preconditionFailure("\(digits) is no commit") }
+    return commit
 }
 
 extension String {
@@ -28,7 +30,7 @@ struct CacheBuilder {
 
     init(
         _ path: String = "/cache", policy: CachePolicy = CachePolicy(), filesystem: UInt64 = 1,
-        size: UInt64 = 1000 * GB, free: UInt64 = 500 * GB, keepsAccessTimes: Bool = true
+        size: UInt64 = 1000 * gigabyte, free: UInt64 = 500 * gigabyte, keepsAccessTimes: Bool = true
     ) {
         var policy = policy
         policy.path = BytePath(path)
@@ -49,8 +51,10 @@ struct CacheBuilder {
 
     private mutating func place(of repo: String) -> Int {
         let parts = repo.split(separator: ":")
-        let id = RepoID(
-            type: parts.count == 2 ? RepoType(rawValue: String(parts[0]))! : .model, name: String(parts.last!))!
+        let type = parts.count == 2 ? RepoType(rawValue: String(parts[0])) : .model
+        guard let type, let name = parts.last, let id = RepoID(type: type, name: String(name)) else {
+            preconditionFailure("\(repo) is no repo")
+        }
         if let known = facts.repos.firstIndex(where: { $0.id == id }) { return known }
         facts.repos.append(RepoFacts(id: id, folder: id.folder))
         return facts.repos.count - 1
@@ -72,8 +76,8 @@ struct CacheBuilder {
         var revision = RevisionFacts(
             repo: place(of: repo), commit: commit(digits), state: state, arrived: ago(arrived))
         revision.refs = refs.map { BytePath($0) }
-        revision.nodes = names.map { blobs[$0]! }
-        revision.bytes = names.reduce(own) { $0 + sizes[$1]! }
+        revision.nodes = names.compactMap { blobs[$0] }
+        revision.bytes = names.reduce(own) { $0 + (sizes[$1] ?? 0) }
         revision.ownBytes = own
         total += own
         facts.bytes = total
@@ -99,8 +103,8 @@ struct CacheBuilder {
         var file = FileFacts(kind: kind, repo: repo.map { place(of: $0) }, path: BytePath(path), stat: stat)
         if asNode {
             blob(path, bytes)
-            file.nodes = [blobs[path]!]
-            facts.storage.addHolder(of: blobs[path]!)
+            file.nodes = [blobs[path]].compactMap { $0 }
+            for node in file.nodes { facts.storage.addHolder(of: node) }
         } else {
             total += bytes
             facts.bytes = total
@@ -113,7 +117,7 @@ struct CacheBuilder {
 /// Builds a cache in one expression.
 func cache(
     _ path: String = "/cache", policy: CachePolicy = CachePolicy(), filesystem: UInt64 = 1,
-    size: UInt64 = 1000 * GB, free: UInt64 = 500 * GB, keepsAccessTimes: Bool = true,
+    size: UInt64 = 1000 * gigabyte, free: UInt64 = 500 * gigabyte, keepsAccessTimes: Bool = true,
     _ build: (inout CacheBuilder) -> Void
 ) -> CacheFacts {
     var builder = CacheBuilder(
