@@ -343,7 +343,7 @@ def hostile_roots(ground: Ground) -> None:
             run = ground.janitor(*words, timeout=60)
             ground.check(run.status in SENSIBLE, f"{name}: exit of {run}")
             ground.equal(outside_fingerprint(outside), before, f"{name}: outside after {run}")
-        ground.note(f"{name}: the model is {'there' if cache.has('{ORG}/model', commit) else 'gone'}")
+        ground.note(f"{name}: the model is {'there' if cache.has(f'{ORG}/model', commit) else 'gone'}")
     file = base / "file"
     file.write_text("not a cache")
     for words in (["rm", f"{ORG}/model", "--yes"], ["plan"], ["enforce", "--yes"]):

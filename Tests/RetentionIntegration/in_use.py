@@ -167,11 +167,11 @@ def client_waits(ground: Ground) -> None:
     ground.check(blob.is_file(), "the blob that the client waits for is gone")
     end(holder)
     ground.equal(client.wait(60), 0, "exit of the client")
-    ground.check(not cache.is_whole(f"{ORG}/waited", new), lambda: f"after waiting: {cache.is_whole('{ORG}/waited', new)}")
-    ground.check(not cache.is_whole(f"{ORG}/waited", old), lambda: f"the old revision lost {cache.is_whole('{ORG}/waited', old)}")
+    ground.check(not cache.is_whole(f"{ORG}/waited", new), lambda: f"after waiting: {cache.is_whole(f'{ORG}/waited', new)}")
+    ground.check(not cache.is_whole(f"{ORG}/waited", old), lambda: f"the old revision lost {cache.is_whole(f'{ORG}/waited', old)}")
     run = cache.janitor("rm", f"{ORG}/waited@{old.id}", "--yes")
     ground.equal(run.status, 0, f"exit of {run}")
-    ground.check(not cache.is_whole(f"{ORG}/waited", new), lambda: f"the newer lost {cache.is_whole('{ORG}/waited', new)}")
+    ground.check(not cache.is_whole(f"{ORG}/waited", new), lambda: f"the newer lost {cache.is_whole(f'{ORG}/waited', new)}")
     cache.judge()
 
 
@@ -204,8 +204,8 @@ def download_under_way(ground: Ground) -> None:
     ground.servers.faults.remove(fault.id)
     fault.rate = 0
     ground.equal(client.wait(60), 0, "exit of the client")
-    ground.check(not cache.is_whole(f"{ORG}/arriving", new), lambda: f"it arrived as {cache.is_whole('{ORG}/arriving', new)}")
-    ground.check(not cache.is_whole(f"{ORG}/arriving", old), lambda: f"what it reuses: {cache.is_whole('{ORG}/arriving', old)}")
+    ground.check(not cache.is_whole(f"{ORG}/arriving", new), lambda: f"it arrived as {cache.is_whole(f'{ORG}/arriving', new)}")
+    ground.check(not cache.is_whole(f"{ORG}/arriving", old), lambda: f"what it reuses: {cache.is_whole(f'{ORG}/arriving', old)}")
     cache.judge()
 
 
