@@ -68,7 +68,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "InUse", dependencies: ["CacheScan", "HubCache", "Ledger", "LinuxIO"], swiftSettings: strict),
         .target(
-            name: "Removal", dependencies: ["CacheScan", "CLinux", "HubCache", "LinuxIO"], swiftSettings: strict),
+            name: "Removal", dependencies: ["CacheScan", "HubCache", "LinuxIO", "WeightFormats"], swiftSettings: strict),
         .target(
             name: "Enforcement",
             dependencies: [
@@ -106,7 +106,8 @@ let package = Package(
             name: "VerificationTests",
             dependencies: ["Verification", "CacheScan", "WeightFormats", "Ledger", "TestSupport"], swiftSettings: strict
         ),
-        .testTarget(name: "RetentionTests", dependencies: ["Retention", "HubCache"], swiftSettings: strict),
+        .testTarget(
+            name: "RetentionTests", dependencies: ["Retention", "HubCache"], exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "PolicyFileTests", dependencies: ["PolicyFile", "Retention", "HubCache", "TestSupport"],
             swiftSettings: strict),
@@ -114,8 +115,13 @@ let package = Package(
             name: "InUseTests", dependencies: ["InUse", "CacheScan", "HubCache", "Ledger", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "RemovalTests", dependencies: ["Removal", "CacheScan", "HubCache", "LinuxIO", "TestSupport"],
+            name: "RemovalTests",
+            dependencies: ["Removal", "RemovalRun", "CacheScan", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
+        // A removal that tests kill in the middle.
+        .executableTarget(
+            name: "RemovalRun", dependencies: ["Removal", "CacheScan", "HubCache", "LinuxIO"],
+            path: "Tests/RemovalRun", swiftSettings: strict),
         .testTarget(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),

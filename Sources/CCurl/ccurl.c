@@ -79,10 +79,12 @@ int hfj_curl_perform(void *handle, const struct hfj_exchange *exchange) {
         // A proxy that only forwards an encrypted connection has no business with our headers.
         SET(CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     }
-    if (exchange->certificate_file) SET(CURLOPT_CAINFO, exchange->certificate_file);
-    if (exchange->certificate_folder) SET(CURLOPT_CAPATH, exchange->certificate_folder);
+    if (exchange->certificate_file || exchange->certificate_folder) {
+        // Both, so that the one that is not named does not keep libcurl's default.
+        SET(CURLOPT_CAINFO, exchange->certificate_file);
+        SET(CURLOPT_CAPATH, exchange->certificate_folder);
+    }
     if (exchange->bypasses_proxy) SET(CURLOPT_PROXY, "");
-    if (exchange->maximum_speed > 0) SET(CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)exchange->maximum_speed);
     SET(CURLOPT_HEADERFUNCTION, exchange->on_header);
     SET(CURLOPT_HEADERDATA, exchange->context);
     SET(CURLOPT_WRITEFUNCTION, exchange->on_body);

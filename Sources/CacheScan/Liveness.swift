@@ -11,9 +11,11 @@ public struct SoftLock: Sendable, Hashable {
     /// The machine that process ran on.
     public let host: String
 
-    static let sizeLimit = 1024
+    /// The most bytes that a lock file can have and be one.
+    public static let sizeLimit = 1024
 
-    init?(path: BytePath, content: [UInt8]) {
+    /// Reads a lock file's content; nil when it names no process.
+    public init?(path: BytePath, content: [UInt8]) {
         let lines = content.split(separator: 0x0a, omittingEmptySubsequences: false)
         guard lines.count >= 2, let id = Int32(String(decoding: lines[0], as: UTF8.self)), id > 0,
             let host = String(validating: lines[1], as: UTF8.self), !host.isEmpty

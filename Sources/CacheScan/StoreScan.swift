@@ -65,7 +65,7 @@ func scanStore(root: CacheRoot, entry: DirectoryEntry) -> StoreInventory {
     return store
 }
 
-private func hasMarker(_ folder: borrowing OwnedDescriptor) -> Bool {
+func hasMarker(_ folder: borrowing OwnedDescriptor) -> Bool {
     guard let stat = try? folder.stat(of: StoreEntryName.marker), stat.kind == .regular,
         let file = try? folder.open(StoreEntryName.marker, options: .keepAccessTime)
     else { return false }

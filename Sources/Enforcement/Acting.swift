@@ -1,6 +1,8 @@
+public import CacheScan
 internal import HubCache
 internal import InUse
-internal import LinuxIO
+public import Ledger
+public import LinuxIO
 internal import Removal
 internal import Retention
 
@@ -90,8 +92,64 @@ extension ActionOutcome {
 }
 
 extension Enforcer {
+    /// Finishes or undoes what an earlier run was killed in the middle of, in one cache.
+    ///
+    /// - Returns: a line for a person for each operation that was found, and whether it could be dealt with.
+    /// - Throws: `SystemCallFailure` when the root cannot be listed.
+    public static func recover(_ root: CacheRoot, ledger: Ledger, cancellation: Cancellation)
+        throws(SystemCallFailure) -> [(text: String, isDealtWith: Bool)]
+    {
+        let probe = UseProbe(root: root, ledger: ledger, assumeUnusedAfter: nil, now: currentTime())
+        let remover = Remover(
+            root: root, reproof: { Self.reproof($0, $1, probe, in: root) }, cancellation: cancellation)
+        return try remover.recover().map { outcome in
+            let name = "\(outcome.folder.display)/.hfjanitor/\(outcome.operation.display)"
+            switch outcome.result {
+            case .finished(let bytes): return ("finished \(name), which freed \(bytes) bytes", true)
+            case .undone: return ("undid \(name)", true)
+            case .live: return ("\(name) is under way", true)
+            case .left(let reason): return ("\(name) was left alone: \(reason)", false)
+            case .failed(let failure): return ("\(name): \(failure.what): \(failure.remedy)", false)
+            }
+        }
+    }
+
     /// What removes from a cache.
     private func remover(for cache: Int, overrides: Overrides) -> Remover {
-        Remover(root: caches[cache].root, settle: settings.settle, reproof: { _, _ in [] })
+        let root = caches[cache].root
+        let facts = caches[cache].facts
+        // A look at processes of its own: the one that the plan was made by may be minutes old.
+        let probe = UseProbe(root: root, ledger: ledger, assumeUnusedAfter: nil, now: currentTime())
+        let unusedAfter = facts.policy.assumeUnusedAfter.map { $0.components.seconds &* 1_000_000_000 }
+        let now = settings.now
+        return Remover(
+            root: root, settle: settings.settle,
+            reproof: { overrides.applied(to: Self.reproof($0, $1, probe, in: root)) },
+            assumesUnused: { repo, commit in
+                if overrides.assumesUnused { return true }
+                guard let unusedAfter, let commit, let place = facts.repos.firstIndex(where: { $0.id == repo.id }),
+                    let revision = facts.revisions.first(where: { $0.repo == place && $0.commit == commit }),
+                    let use = revision.lastUse
+                else { return false }
+                return now.nanoseconds &- use.time.nanoseconds >= unusedAfter
+            }, cancellation: cancellation)
+    }
+
+    /// What besides locks and open files keeps a revision, or files of a repo.
+    private static func reproof(
+        _ repo: RepoInventory, _ commit: CommitHash?, _ probe: UseProbe, in root: CacheRoot
+    ) -> [Kept] {
+        guard repo.id != nil else { return [] }
+        let store = StoreInventory()
+        let files = repo.snapshots.filter { commit == nil || $0.commit == commit }.flatMap { snapshot in
+            snapshot.files.compactMap { file -> UsedFile? in
+                // Whoever opened it is remembered by the blob's name, wherever its content is.
+                guard case .blob(let name) = file.link, let blob = repo.blobs[name] else {
+                    return UsedFile(repo.content(of: file, in: snapshot, store: store))
+                }
+                return UsedFile(location: repo.location(ofBlob: name), stat: blob.stat, blob: name)
+            }
+        }
+        return probe.standingKeepers(of: commit, files: files, in: repo)
     }
 }

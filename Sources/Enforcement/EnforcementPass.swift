@@ -15,7 +15,7 @@ public enum ActionOutcome: Sendable, Hashable {
 public enum PassEvent: Sendable {
     /// An action was done.
     case removed(PlannedAction, bytes: UInt64)
-    /// An action was not done.
+    /// An action was not done: something keeps it after all, or the Hub would not give it back.
     case kept(PlannedAction, [Kept])
     /// An action failed.
     case failed(PlannedAction, String)
@@ -31,6 +31,8 @@ public struct PassOutcome: Sendable {
     public var kept: [(action: PlannedAction, reasons: [Kept])] = []
     /// What failed.
     public var failed: [(action: PlannedAction, message: String)] = []
+    /// Why the Hub did not answer, if it did not: what it might not give back stays.
+    public var hubSilence: String?
     /// Whether it was told to stop.
     public var isCancelled = false
 
@@ -48,7 +50,7 @@ public struct EnforcementPass {
     private let facts: [CacheFacts]
     private let planner: ([CacheFacts], [Item: [Kept]]) -> Planner
     private let evidence: (Item) -> ItemEvidence
-    private let ask: (Item) -> HubStanding
+    private let ask: (Item) -> HubReply
     private let carryOut: ([PlannedAction]) -> [ActionOutcome]
     private let isCancelled: () -> Bool
     private let report: (PassEvent) -> Void
@@ -68,7 +70,7 @@ public struct EnforcementPass {
     ///   - report: is told what happens.
     public init(
         facts: [CacheFacts], planner: @escaping ([CacheFacts], [Item: [Kept]]) -> Planner,
-        evidence: @escaping (Item) -> ItemEvidence, ask: @escaping (Item) -> HubStanding,
+        evidence: @escaping (Item) -> ItemEvidence, ask: @escaping (Item) -> HubReply,
         carryOut: @escaping ([PlannedAction]) -> [ActionOutcome], isCancelled: @escaping () -> Bool,
         report: @escaping (PassEvent) -> Void
     ) {
@@ -106,12 +108,12 @@ public struct EnforcementPass {
             for action in pending.prefix(Self.batchSize) {
                 if isCancelled() { break }
                 if action.hub != nil, asked.insert(action.item).inserted {
-                    let standing = ask(action.item)
-                    facts.note(standing, of: action.item)
-                    if standing != .confirmed {
+                    if let standing = refusal(ask(action.item), of: action, &result) {
+                        facts.note(standing, of: action.item)
                         hasRefusal = true
                         break
                     }
+                    facts.note(.confirmed, of: action.item)
                 }
                 batch.append(action)
             }
@@ -138,6 +140,20 @@ public struct EnforcementPass {
         }
         result.isCancelled = isCancelled()
         return result
+    }
+
+    /// What a reply means for a revision; nil when it may go.
+    private func refusal(_ reply: HubReply, of action: PlannedAction, _ result: inout PassOutcome) -> HubStanding? {
+        switch reply {
+        case .confirmed: return nil
+        case .refused(let reason):
+            report(.kept(action, [Kept(by: .irreplaceable, reason)]))
+            return .refused(reason: reason)
+        case .none(let reason):
+            // Silence is the same for all: it is told once, at the end.
+            result.hubSilence = result.hubSilence ?? reason
+            return .refused(reason: reason)
+        }
     }
 }
 

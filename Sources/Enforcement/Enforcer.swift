@@ -64,13 +64,32 @@ public final class Enforcer: Sendable {
     // MARK: planning
 
     /// What the policy would do.
-    public func plan() -> Plan { planner(caches.map(\.facts), [:]).plan(evidence: evidence(of:)) }
+    public func plan() -> Plan { planner(factsForPlanning, [:]).plan(evidence: evidence(of:)) }
 
     /// What becomes of items, and why.
     public func explain(_ items: [Item]) -> [Explanation] {
-        let planner = planner(caches.map(\.facts), [:])
+        let planner = planner(factsForPlanning, [:])
         return items.map { planner.explain($0, evidence: evidence(of:)) }
     }
+
+    /// The facts; where evicting has twice given back less than half of what it should, nothing more goes for a day.
+    private var factsForPlanning: [CacheFacts] {
+        caches.map { cache in
+            var facts = cache.facts
+            let passes = ledger.passes(onFilesystem: facts.filesystem.id, limit: 2)
+            if facts.refusal == nil, passes.count == 2, passes.allSatisfy(\.isIneffective),
+                settings.now.nanoseconds &- passes[0].endedAt.nanoseconds < Self.pauseAfterIneffective
+            {
+                facts.refusal =
+                    "eviction-ineffective: the last two passes removed \(passes[0].predicted &+ passes[1].predicted) bytes, of which "
+                    + "\(passes[0].appeared &+ passes[1].appeared) became free; look for snapshots of the filesystem, or for "
+                    + "processes that hold removed files ('lsof +L1'); it is tried again a day after the last"
+            }
+            return facts
+        }
+    }
+
+    private static let pauseAfterIneffective: Int64 = 86_400 * 1_000_000_000
 
     private func planner(_ facts: [CacheFacts], _ learned: [Item: [Kept]]) -> Planner {
         Planner(
@@ -90,7 +109,7 @@ public final class Enforcer: Sendable {
         let pass = withoutActuallyEscaping(report) { report in
             withoutActuallyEscaping(askHub) { askHub in
                 EnforcementPass(
-                    facts: caches.map(\.facts), planner: planner, evidence: evidence(of:),
+                    facts: factsForPlanning, planner: planner, evidence: evidence(of:),
                     ask: { self.ask($0, askHub) },
                     carryOut: { self.carryOut($0.map(\.item), overrides: .none) },
                     isCancelled: { self.cancellation.isCancelled }, report: report
@@ -100,22 +119,18 @@ public final class Enforcer: Sendable {
         return waitForSpace(after: pass, freeBefore: before)
     }
 
-    /// Asks the Hub whether it would give a revision back, and remembers what it says.
-    private func ask(_ item: Item, _ askHub: (HubQuestion) -> HubReply) -> HubStanding {
+    /// Asks the Hub whether it would give a revision back, and remembers what it says. Silence says nothing of the revision.
+    private func ask(_ item: Item, _ askHub: (HubQuestion) -> HubReply) -> HubReply {
         guard case .revision(let cache, let index) = item, let question = caches[cache].questions[index] else {
             return .refused(reason: "nothing in it has an etag to ask the Hub for")
         }
         let reply = askHub(question)
         switch reply {
-        case .confirmed:
-            note(question, .confirmed, reason: "")
-            return .confirmed
-        case .refused(let reason):
-            note(question, .refused, reason: reason)
-            return .refused(reason: reason)
-        // Silence says nothing of the revision: only this pass goes by it.
-        case .none(let reason): return .refused(reason: reason)
+        case .confirmed: note(question, .confirmed, reason: "")
+        case .refused(let reason): note(question, .refused, reason: reason)
+        case .none: break
         }
+        return reply
     }
 
     private func note(_ question: HubQuestion, _ verdict: HubAnswer.Verdict, reason: String) {

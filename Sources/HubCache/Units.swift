@@ -82,7 +82,7 @@ public enum ByteCount {
             var thousands: UInt64 = 1
             for _ in 0...index { thousands *= 1000 }
             // Three decimals of this unit are whole numbers of the next smaller one.
-            guard bytes >= thousands, bytes % (thousands / 1000) == 0 else { continue }
+            guard bytes >= thousands, bytes / thousands < 10_000, bytes % (thousands / 1000) == 0 else { continue }
             let prefix = letter == "k" ? "k" : String(letter).uppercased()
             let thousandths = bytes % thousands / (thousands / 1000)
             return decimalText(bytes / thousands, thousandths, digits: 3) + prefix + "B"
@@ -188,14 +188,14 @@ public struct DecimalNumber: Sendable, Hashable {
 
     /// Reads digits with at most one point among them.
     ///
-    /// - Returns: nil when it is no such number, or has more than 18 digits.
+    /// - Returns: nil when it is no such number, or has more than 19 digits.
     public init?(_ text: some StringProtocol) {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard (1...2).contains(parts.count), parts.allSatisfy({ !$0.isEmpty }), text.utf8.count <= 19 else {
+        guard (1...2).contains(parts.count), parts.allSatisfy({ !$0.isEmpty }), text.utf8.count <= 20 else {
             return nil
         }
         let all = parts.joined()
-        guard all.utf8.count <= 18, all.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let digits = UInt64(all) else {
+        guard all.utf8.count <= 19, all.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let digits = UInt64(all) else {
             return nil
         }
         var scale: UInt64 = 1

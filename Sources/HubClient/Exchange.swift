@@ -30,8 +30,6 @@ struct ExchangeRequest {
     var token: HubToken?
     /// The offset to start at; 0 asks for the whole.
     var offset: UInt64 = 0
-    /// Bytes a second at most; 0 for no limit.
-    var maximumSpeed: Int64 = 0
     /// When the exchange must be over.
     var deadline: ContinuousClock.Instant?
 }
@@ -47,23 +45,29 @@ final class Exchange {
     private let settings: HubSettings
     private let cancellation: Cancellation
     private let deadline: ContinuousClock.Instant?
+    private let isHead: Bool
+    private let now: @Sendable () -> ContinuousClock.Instant
     private let onHead: (ResponseHead) throws(ExchangeFailure) -> Void
     private let onBody: (ResponseHead, Span<UInt8>) throws(ExchangeFailure) -> Void
-    private let start = ContinuousClock.now
-    private var windowStart = ContinuousClock.now
+    private let start: ContinuousClock.Instant
+    private var windowStart: ContinuousClock.Instant
     private var windowBytes: UInt64 = 0
 
     /// - Parameters:
     ///   - onHead: called once, when all headers of the final answer are here.
     ///   - onBody: called with every piece of the body.
     init(
-        _ request: ExchangeRequest, _ settings: HubSettings, _ cancellation: Cancellation,
+        _ request: ExchangeRequest, _ settings: HubSettings, _ clock: HubClock, _ cancellation: Cancellation,
         onHead: @escaping (ResponseHead) throws(ExchangeFailure) -> Void,
         onBody: @escaping (ResponseHead, Span<UInt8>) throws(ExchangeFailure) -> Void
     ) {
         self.settings = settings
         self.cancellation = cancellation
         self.deadline = request.deadline
+        self.isHead = request.isHead
+        self.now = clock.now
+        self.start = clock.now()
+        self.windowStart = start
         self.onHead = onHead
         self.onBody = onBody
     }
@@ -74,15 +78,17 @@ final class Exchange {
             let wasComplete = head.isComplete && head.status >= 200
             try head.add(line[...], settings)
             guard head.isComplete, head.status >= 200, !wasComplete else { return }
-            windowStart = .now
+            windowStart = now()
             try onHead(head)
+            // The body of an error or a redirect is nothing to wait for: it may never end.
+            if !isHead, head.status != 200, head.status != 206 { throw .enough }
         }
     }
 
     /// - Returns: whether to go on.
     fileprivate func takeBody(_ bytes: Span<UInt8>) -> Bool {
         bodyBytes += UInt64(bytes.count)
-        let before = ContinuousClock.now
+        let before = now()
         do throws(ExchangeFailure) {
             try onBody(head, bytes)
         } catch {
@@ -90,7 +96,7 @@ final class Exchange {
             return false
         }
         // A slow disk is no slow network.
-        windowStart += before.duration(to: .now)
+        windowStart += before.duration(to: now())
         return true
     }
 
@@ -98,7 +104,7 @@ final class Exchange {
     fileprivate func look() -> Bool {
         attempt { () throws(ExchangeFailure) in
             if cancellation.isCancelled { throw .cancelled }
-            let now = ContinuousClock.now
+            let now = now()
             if let deadline, now >= deadline { throw .outOfTime }
             guard head.isComplete, head.status >= 200 else {
                 if start.duration(to: now) > settings.connectTimeout + settings.answerTimeout {
@@ -165,7 +171,7 @@ final class Exchange {
                         certificate_folder: isFolder ? trusted : nil, is_head: request.isHead ? 1 : 0,
                         // The token may go to this machine unencrypted, so it must not go through a proxy on another.
                         bypasses_proxy: request.address.origin.isLoopback ? 1 : 0, connect_milliseconds: connect,
-                        maximum_speed: request.maximumSpeed, on_header: takeHeader, on_body: takeBody,
+                        on_header: takeHeader, on_body: takeBody,
                         on_progress: look,
                         // The callbacks are only called while `perform` runs, which keeps the exchange alive.
                         context: Unmanaged.passUnretained(exchange).toOpaque())

@@ -40,6 +40,8 @@ public enum HubRefusal: Sendable, Hashable, CustomStringConvertible {
     case notFound
     /// The file is there with other content; its etag.
     case otherEtag(BytePath)
+    /// The file is there with another length.
+    case otherLength
     /// The answer is about another commit.
     case otherCommit(CommitHash)
     /// The file's name cannot be asked for: it has empty components, `.` or `..`.
@@ -57,6 +59,7 @@ public enum HubRefusal: Sendable, Hashable, CustomStringConvertible {
         case .forbidden: "access was refused"
         case .notFound: "not found"
         case .otherEtag(let etag): "the Hub has other content, \(etag)"
+        case .otherLength: "the Hub has content of another length"
         case .otherCommit(let commit): "the Hub answered for another commit, \(commit)"
         case .unaskableName: "no file on the Hub can have this name"
         }
@@ -70,7 +73,7 @@ public enum HubRefusal: Sendable, Hashable, CustomStringConvertible {
         case .entryNotFound, .unaskableName: .entryNotFound
         case .gated, .forbidden: .gated
         case .invalidToken: .invalidToken
-        case .otherEtag: .digestMismatch
+        case .otherEtag, .otherLength: .digestMismatch
         }
     }
 }
@@ -97,6 +100,8 @@ public enum HubSilence: Sendable, Hashable, CustomStringConvertible {
     case malformed(String)
     /// The answer leads somewhere it must not: from https to http, to another scheme, or in circles.
     case unsafeRedirect(String)
+    /// The content ended before its length.
+    case incomplete(received: UInt64, expected: UInt64)
     /// It was asked to stop.
     case cancelled
 
@@ -113,6 +118,7 @@ public enum HubSilence: Sendable, Hashable, CustomStringConvertible {
         case .resting(let wait): "the Hub failed too often, again in \(wait.wholeSeconds) s"
         case .malformed(let what): "the answer is not a Hub's: \(what)"
         case .unsafeRedirect(let what): "a redirect that is not followed: \(what)"
+        case .incomplete(let received, let expected): "the content ended after \(received) of \(expected) bytes"
         case .cancelled: "cancelled"
         }
     }
@@ -122,6 +128,7 @@ public enum HubSilence: Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .offline: .offline
         case .rateLimited: .rateLimited
+        case .incomplete: .incompleteDownload
         case .cancelled: .downloadCancelled
         default: .network
         }

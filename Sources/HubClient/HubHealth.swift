@@ -1,7 +1,7 @@
 internal import Synchronization
 
-/// What is known of the endpoints' health, shared by all clients of a process: a circuit breaker for each, and the time
-/// before which a server does not want to be asked.
+/// What is known of the health of endpoints and of the hosts they send us to, shared by all clients of a process: a circuit
+/// breaker for each, and the time before which a server does not want to be asked.
 public final class HubHealth: Sendable {
     private struct State {
         var failures = 0
@@ -12,6 +12,11 @@ public final class HubHealth: Sendable {
 
     /// Knows nothing yet.
     public init() {}
+
+    /// Redirects can name any number of hosts; what is known of them may be forgotten.
+    private static func makeRoom(in states: inout [WebOrigin: State]) {
+        if states.count >= 1000 { states = [:] }
+    }
 
     /// How much longer an origin is to be left alone; nil when it may be asked.
     func rest(of origin: WebOrigin, now: ContinuousClock.Instant) -> Duration? {
@@ -29,6 +34,7 @@ public final class HubHealth: Sendable {
     /// It failed. After so many failures in a row it rests; then one more failure is enough to rest again.
     func failed(_ origin: WebOrigin, now: ContinuousClock.Instant, _ settings: HubSettings) {
         states.withLock { states in
+            Self.makeRoom(in: &states)
             var state = states[origin] ?? State()
             state.failures = min(state.failures + 1, settings.breakerFailures)
             if state.failures >= settings.breakerFailures {
@@ -41,6 +47,7 @@ public final class HubHealth: Sendable {
     /// It named a time before which it does not want to be asked.
     func asked(_ origin: WebOrigin, toWait wait: Duration, now: ContinuousClock.Instant) {
         states.withLock { states in
+            Self.makeRoom(in: &states)
             var state = states[origin] ?? State()
             state.restsUntil = max(state.restsUntil ?? now, now + wait)
             states[origin] = state

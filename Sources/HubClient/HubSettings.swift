@@ -35,6 +35,14 @@ public struct HubSettings: Sendable {
     public var headerBytes = 64 * 1024
     /// Headers of one answer.
     public var headerCount = 200
+    /// Bytes of one page of a listing.
+    public var pageBytes = 32 * 1024 * 1024
+    /// Pages of one listing.
+    public var pages = 1000
+    /// Files and folders of one listing.
+    public var entries = 1_000_000
+    /// So many bytes in one attempt, and attempts are counted from the first again.
+    public var progressBytes: UInt64 = 1024 * 1024
 
     /// The defaults.
     public init() {}

@@ -18,33 +18,37 @@ func silence(_ failure: ExchangeFailure) -> AskFailure {
     case .timeout, .outOfTime: .silent(.timeout)
     case .stalled: .silent(.stalled)
     case .malformed(let what): .silent(.malformed(what))
-    case .sink, .enough: .silent(.malformed("an answer nobody asked for"))
+    case .sink(let error): .sink(error)
+    case .enough: .silent(.malformed("an answer nobody asked for"))
     }
 }
 
 extension HubClient {
     /// Lets a good status pass and says what is behind a bad one, by the Hub's own headers where it sent them.
     ///
-    /// What it says about the endpoint's health is remembered.
-    func judge(_ head: ResponseHead, at endpoint: HubEndpoint) throws(AskFailure) {
+    /// What it says about the origin's health is remembered. What another host than the Hub says about permission is about a
+    /// signed address, which ends some day, and not about the file.
+    func judge(_ head: ResponseHead, from origin: WebOrigin, isHub: Bool) throws(AskFailure) {
         let now = clock.now()
         switch head.status {
         case 408, 429, 500...599:
             let wait = retryAfter(head)
             if let wait, head.status == 429 || head.status == 503 {
-                health.asked(endpoint.origin, toWait: min(wait, settings.longestRetryAfter), now: now)
+                health.asked(origin, toWait: min(wait, settings.longestRetryAfter), now: now)
             }
             if head.status == 429 {
-                health.answered(endpoint.origin)
+                health.answered(origin)
                 throw .silent(.rateLimited(retryAfter: wait))
             }
-            health.failed(endpoint.origin, now: now, settings)
+            health.failed(origin, now: now, settings)
             throw .silent(.serverError(status: head.status, retryAfter: wait))
-        default: health.answered(endpoint.origin)
+        default: health.answered(origin)
         }
         switch head.status {
         case 200, 206: return
-        case 401, 403, 404, 410, 451: throw .refused(refusal(head))
+        case 401, 403, 404, 410, 451:
+            guard isHub else { throw .silent(.malformed("the content's host answered \(head.status)")) }
+            throw .refused(refusal(head))
         default: throw .silent(.malformed("status \(head.status)"))
         }
     }

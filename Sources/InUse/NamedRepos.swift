@@ -72,7 +72,12 @@ struct NamedRepos: Sendable {
         where rest.starts(with: prefix.utf8) {
             rest = rest.dropFirst(prefix.utf8.count)
         }
-        return rest
+        // What follows the name is a page or a file.
+        let slash = UInt8(ascii: "/")
+        guard let first = rest.firstIndex(of: slash),
+            let second = rest[(first + 1)...].firstIndex(of: slash)
+        else { return rest }
+        return rest[..<second]
     }
 
     private static let lookers: Set<String> = [

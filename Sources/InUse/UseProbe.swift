@@ -88,12 +88,33 @@ public struct UseProbe: Sendable {
             kept.append(Kept(by: .openerAlive, "process \(process.display) opened it and still runs"))
         }
         if let reason = blindSpots.first, !isAssumedUnused(lastUse) { kept.append(Kept(by: .cannotTell, reason)) }
-        if let commit, let id = repo.id,
-            let process = pass.named.user(of: id, folder: repo.folder, commit: commit)
-        {
+        if let commit, let process = named(commit, in: repo) {
             kept.append(Kept(by: .namedByProcess, "process \(process.display) names it in its command line"))
         }
         return kept
+    }
+
+    /// What of this holds besides locks and open files: `hold`, `opener-alive` and `named-by-process`. For those who hold the
+    /// locks themselves, and look at the files themselves.
+    ///
+    /// - Parameters: as those of `keepers`.
+    public func standingKeepers(of commit: CommitHash?, files: [UsedFile], in repo: RepoInventory) -> [Kept] {
+        var kept: [Kept] = []
+        if let hold = holds(of: repo.folder).first(where: { $0.covers(commit) }) {
+            kept.append(Kept(by: .hold, hold.words))
+        }
+        if let process = opener(of: commit, files: files, in: repo) {
+            kept.append(Kept(by: .openerAlive, "process \(process.display) opened it and still runs"))
+        }
+        if let commit, let process = named(commit, in: repo) {
+            kept.append(Kept(by: .namedByProcess, "process \(process.display) names it in its command line"))
+        }
+        return kept
+    }
+
+    private func named(_ commit: CommitHash, in repo: RepoInventory) -> ProcessRecord? {
+        guard let id = repo.id else { return nil }
+        return pass.named.user(of: id, folder: repo.folder, commit: commit)
     }
 
     private func isAssumedUnused(_ lastUse: Timestamp?) -> Bool {

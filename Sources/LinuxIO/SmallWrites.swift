@@ -41,8 +41,8 @@ extension OwnedDescriptor {
         let made = unsafe withCName(name) { unsafe mkdirat(directory, $0, mode_t(permissions)) == 0 ? 0 : -errno }
         if made == -EEXIST { return }
         if made < 0 { throw SystemCallFailure(call: "mkdir", errno: made, subject: name) }
-        let folder = try open(name, options: .directory).raw
-        _ = try checked("chmod", name) { fchmod(folder, mode_t(permissions)) == 0 ? 0 : -errno }
+        let folder = try open(name, options: .directory)
+        _ = try checked("chmod", name) { fchmod(folder.raw, mode_t(permissions)) == 0 ? 0 : -errno }
     }
 
     /// Writes all of some bytes at the end of what was written before.

@@ -78,10 +78,13 @@ final class DiagnosticLog {
     }
 
     private var entries: Set<Entry> = []
-    private(set) var hasErrors = false
+    /// How often an error was reported, the same ones again included.
+    private(set) var errorCount = 0
+
+    var hasErrors: Bool { errorCount > 0 }
 
     func error(_ position: Position, _ message: String, suggestion: String? = nil) {
-        hasErrors = true
+        errorCount += 1
         add(Entry(position: position, severity: .error, message: message, suggestion: suggestion))
     }
 
@@ -93,8 +96,11 @@ final class DiagnosticLog {
         add(Entry(position: position, severity: .warning, message: message))
     }
 
+    /// Whether nothing more is taken: finding suggestions would be in vain.
+    var isFull: Bool { entries.count >= 10 * Self.limit }
+
     private func add(_ entry: Entry) {
-        if entries.count < 10 * Self.limit { entries.insert(entry) }
+        if !isFull { entries.insert(entry) }
     }
 
     /// Sorted by place.

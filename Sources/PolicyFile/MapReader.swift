@@ -29,6 +29,7 @@ struct MapReader {
     }
 
     private static func reportUnknown(_ entry: Element.Entry, _ section: Section, _ log: DiagnosticLog) {
+        guard !log.isFull else { return log.error(entry.position, "unknown key") }
         let shown = displayText(of: String(entry.key.prefix(80)))
         let message = "unknown key '\(shown)' in \(section.name)"
         if let near = Suggestion.nearest(to: entry.key, in: section.keys) {

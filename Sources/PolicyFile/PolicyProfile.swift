@@ -30,3 +30,8 @@ public struct PolicyProfile: Sendable, Hashable {
         Suggestion.nearest(to: name, in: all.map(\.name)).flatMap { PolicyProfile(named: $0) }
     }
 }
+
+extension PolicyProfile {
+    /// Every key that a policy file may have, each once, without the maps they stand in.
+    public static let keys: [String] = Set(Section.all.flatMap(\.keys)).sorted()
+}

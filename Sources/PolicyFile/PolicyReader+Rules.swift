@@ -6,6 +6,7 @@ extension PolicyReader {
         var rules: [(rule: Rule, line: Int)] = []
         for element in elements {
             guard let map = MapReader(element, .rule, log: log) else { continue }
+            let errorsBefore = log.errorCount
             guard let rule = rule(map) else { continue }
             if let first = rules.first(where: { $0.rule.name == rule.name }) {
                 log.error(
@@ -13,7 +14,8 @@ extension PolicyReader {
                     "the rule '\(displayText(of: rule.name))' stands twice, first in line \(first.line)")
                 continue
             }
-            if !isPart {
+            // A key that cannot be read would be missed again as one that is not there.
+            if !isPart, log.errorCount == errorsBefore {
                 check(rule, map, caches)
                 if let first = rules.first(where: { $0.rule.isSame(as: rule) }) {
                     log.warn(

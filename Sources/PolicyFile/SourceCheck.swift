@@ -113,6 +113,7 @@ struct SourceCheck {
                 let middle = (start + end + 1) / 2
                 if isPrefixValid(line.prefix(middle)) { start = middle } else { end = middle - 1 }
             }
+            while start > 0, String(validating: line.prefix(start), as: UTF8.self) == nil { start -= 1 }
             return position(line, start, index + 1)
         }
         return Position(file: file)

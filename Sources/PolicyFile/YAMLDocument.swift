@@ -9,7 +9,7 @@ struct YAMLDocument {
     private let file: Int
     private let log: DiagnosticLog
     /// How many elements a document may have after its aliases are put in.
-    private static let maximumElements = 50_000
+    private static let maximumElements = 20_000
     private static let maximumDepth = 16
     /// How many duplicate keys are looked for, each by parsing once more.
     private static let maximumDuplicates = 20

@@ -66,6 +66,8 @@ struct Entry: Sendable {
     /// 0 when the Hub has it or nothing would have to be fetched, 1 when nobody knows, 2 when it has not.
     var hubRank: UInt8
     var refetchBytes: UInt64
+    /// Whether losing it loses something that was whole.
+    var isOrWasComplete: Bool
 }
 
 /// All items of all caches in one row.
@@ -132,7 +134,7 @@ extension Entry {
             bytes: revision.bytes, arrived: revision.arrived, oldSince: oldSince,
             lastUse: revision.lastUse?.time ?? Timestamp(nanoseconds: .min), lastUseSource: revision.lastUse?.source,
             hubRank: revision.hub == .confirmed ? 0 : revision.hub == .unasked ? 1 : 2,
-            refetchBytes: revision.refetchBytes)
+            refetchBytes: revision.refetchBytes, isOrWasComplete: revision.isOrWasComplete)
     }
 
     fileprivate init(file: FileFacts, cache: Int, index: Int) {
@@ -143,6 +145,6 @@ extension Entry {
             item: .file(cache: cache, index: index), cache: cache, repo: file.repo ?? -1, index: index, isFile: true,
             isItem: true, states: file.kind == .stalePartial ? .stalePartial : .orphan, bytes: file.stat.allocated,
             arrived: arrived, oldSince: arrived, lastUse: use.time, lastUseSource: use.source, hubRank: 0,
-            refetchBytes: 0)
+            refetchBytes: 0, isOrWasComplete: false)
     }
 }

@@ -27,7 +27,7 @@ struct Eviction {
     /// For each cache and node what was put off and holds it, in order.
     private var waiting: [Int: [StorageGraph.NodeID: [Deferred]]] = [:]
     /// What was taken or put off: its later rules need not ask again.
-    private var isMet: Set<Int> = []
+    private var isMet: [Bool] = []
     private var turns = 0
 
     init(goal: Goal, caches: [Int]) {
@@ -36,26 +36,28 @@ struct Eviction {
     }
 
     mutating func carryOut(in run: inout PlanRun) {
+        isMet = Array(repeating: false, count: run.isGone.count)
         for cache in caches { shadows[cache] = run.releases[cache] }
         for (number, rule) in run.pressureRules.enumerated() {
-            guard !isReached(run) else { return }
+            guard !isReached(&run) else { return }
             let newest = run.keptLast(rule, caches)
-            for place in run.candidates(rule, caches) where !isMet.contains(place) && !run.isGone[place] {
-                guard !isReached(run) else { return }
+            for place in run.candidates(rule, caches) where !isMet[place] && !run.isGone[place] {
+                guard !isReached(&run) else { return }
                 turns += 1
                 consider(Deferred(place: place, rule: number, turn: turns), newest, in: &run)
             }
         }
     }
 
-    private func isReached(_ run: PlanRun) -> Bool {
+    // `inout` although nothing changes: by value a copy counts a score of references for each item.
+    private func isReached(_ run: inout PlanRun) -> Bool {
         switch goal {
         case .free(let space, let target): run.spaces[space].free >= target
         case .size(let cache, let target): run.sizes[cache] <= target
         }
     }
 
-    private func reason(_ run: PlanRun) -> Reason {
+    private func reason(_ run: inout PlanRun) -> Reason {
         switch goal {
         case .free(let space, let target):
             Reason(fact: "free", value: .bytes(run.spaces[space].free), limit: .bytes(target), source: "statvfs")
@@ -84,17 +86,17 @@ struct Eviction {
             run.releases[entry.cache].restore(nodes)
             return run.keep(item.place, rule, found.keepers)
         }
-        isMet.insert(item.place)
+        isMet[item.place] = true
         var completed: [StorageGraph.NodeID] = []
         _ = shadows[entry.cache]?.release(nodes, freeing: &completed)
         if isUseful {
-            run.settle(item.place, rule, bytes: bytes, reason(run))
+            run.settle(item.place, rule, bytes: bytes, reason(&run))
         } else {
             run.releases[entry.cache].restore(nodes)
             putOff(item, entry, in: &run)
         }
         for node in completed where !run.releases[entry.cache].isFree(node) {
-            guard !isReached(run) else { return }
+            guard !isReached(&run) else { return }
             complete(node, entry.cache, in: &run)
         }
     }
@@ -139,9 +141,9 @@ struct Eviction {
             for other in unit {
                 let own = run.ownBytes(run.catalogue.entries[other.place])
                 let gain = other.place == item.place ? bytes.addingWithin(own) : own
-                run.settle(other.place, run.pressureRules[other.rule], bytes: gain, reason(run))
+                run.settle(other.place, run.pressureRules[other.rule], bytes: gain, reason(&run))
             }
-            if isReached(run) { break }
+            if isReached(&run) { break }
         }
         for place in buffered where isBuffered.contains(place) { run.restore(place) }
     }

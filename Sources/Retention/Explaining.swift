@@ -16,11 +16,11 @@ extension PlanRun {
         var keptBy: [Kept] = []
         if catalogue.entries[place].isItem {
             keptBy = keepersWhateverTheRule(place)
-            for kept in kept[place]?.reasons ?? [] where !keptBy.contains(kept) { keptBy.append(kept) }
+            for kept in reasonsToKeep(place) where !keptBy.contains(kept) { keptBy.append(kept) }
             for kept in look(place).keepers where !keptBy.contains(kept) { keptBy.append(kept) }
         }
         if decided != nil { keptBy = [] }
-        keptBy = keptBy.enumerated().sorted { ($0.element.by, $0.offset) < ($1.element.by, $1.offset) }.map(\.element)
+        keptBy = inOrder(keptBy)
         var explanation = Explanation(item: item, isRemoved: decided != nil, tried: tried, keptBy: keptBy)
         if case .untrusted(let reason) = planner.clock {
             explanation.notes.append("nothing is removed while the clock cannot be trusted: \(reason)")
@@ -64,12 +64,12 @@ extension PlanRun {
         let space = spaces[spaceOfCache[entry.cache]]
         let size = sizes[entry.cache]
         let isPressed = sizeGoals[entry.cache] != nil || floorGoals[spaceOfCache[entry.cache]] != nil
-        if isPressed, !isGone[place], kept[place] == nil, !isUseful(place) {
+        if isPressed, !isGone[place], reasonsToKeep(place).isEmpty, !isUseful(place) {
             return TriedRule(rule: name, isMatched: false, reason: Reason(fact: "frees", value: .bytes(0)))
         }
         if let goal = sizeGoals[entry.cache] {
             let reason = Reason(fact: "cache-size", value: .bytes(size), limit: .bytes(goal), source: "disk")
-            if isGone[place] || size > goal || kept[place] != nil {
+            if isGone[place] || size > goal || !reasonsToKeep(place).isEmpty {
                 return TriedRule(rule: name, isMatched: true, reason: reason)
             }
             if floorGoals[spaceOfCache[entry.cache]] == nil {
@@ -82,7 +82,7 @@ extension PlanRun {
             return TriedRule(rule: name, isMatched: false, reason: reason)
         }
         let reason = Reason(fact: "free", value: .bytes(space.free), limit: .bytes(goal), source: "statvfs")
-        let isTaken = isGone[place] || space.free < goal || kept[place] != nil
+        let isTaken = isGone[place] || space.free < goal || !reasonsToKeep(place).isEmpty
         return TriedRule(rule: name, isMatched: isTaken, reason: reason)
     }
 }

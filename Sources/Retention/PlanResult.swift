@@ -15,13 +15,11 @@ extension PlanRun {
         }
         for action in sequence { plans[action.item.cache].actions.append(action) }
         var left = releases
-        for place in keptOrder where !isGone[place] {
-            guard let record = kept[place] else { continue }
-            let entry = catalogue.entries[place]
+        for record in kept where !isGone[record.place] {
+            let entry = catalogue.entries[record.place]
             let bytes = left[entry.cache].release(nodes(entry)).addingWithin(ownBytes(entry))
             left[entry.cache].restore(nodes(entry))
-            let reasons = record.reasons.enumerated()
-                .sorted { ($0.element.by, $0.offset) < ($1.element.by, $1.offset) }.map(\.element)
+            let reasons = inOrder(record.reasons)
             plans[entry.cache].kept.append(
                 KeptItem(item: entry.item, bytes: bytes, rule: record.rule, reasons: reasons))
         }
@@ -29,6 +27,12 @@ extension PlanRun {
         for cache in plans.indices { plans[cache].notes = notes(cache, plans[cache]) }
         addNotesOfUnreached(&plans)
         return Plan(caches: plans, sequence: sequence)
+    }
+
+    /// Reasons to keep in the order in which they are to be named.
+    func inOrder(_ reasons: [Kept]) -> [Kept] {
+        guard reasons.count > 1 else { return reasons }
+        return reasons.enumerated().sorted { ($0.element.by, $0.offset) < ($1.element.by, $1.offset) }.map(\.element)
     }
 
     private func shortfall(_ cache: Int, _ space: SharedSpace) -> UInt64 {
@@ -96,7 +100,7 @@ extension PlanRun {
     private func blockers(_ caches: [Int], _ plans: [CachePlan]) -> String {
         var left = releases
         // They would have gone too, so what keeps their content is what keeps the others that hold it.
-        for place in putOff where !isGone[place] && kept[place] == nil {
+        for place in putOff where !isGone[place] && reasonsToKeep(place).isEmpty {
             let entry = catalogue.entries[place]
             _ = left[entry.cache].release(nodes(entry))
         }

@@ -19,17 +19,20 @@ struct PlanRun {
     var sizes: [UInt64]
     var isGone: [Bool]
     var sequence: [PlannedAction] = []
-    /// What was matched and stays, by its place, in the order in which it was met.
-    var kept: [Int: (rule: String, reasons: [Kept])] = [:]
-    var keptOrder: [Int] = []
+    /// What was matched and stays, in the order in which it was met.
+    var kept: [(place: Int, rule: String, reasons: [Kept])] = []
+    /// For each item where it is in that list; -1: it is not.
+    private var keptAt: [Int32]
     /// What rules took and was put off because others hold its content too.
     var putOff: Set<Int> = []
     /// The spaces and caches that were under pressure, with what they were to reach.
     var floorGoals: [Int: UInt64] = [:]
     var sizeGoals: [Int: UInt64] = [:]
 
-    private var standingKeepers: [Int: [Kept]] = [:]
-    private var seenEvidence: [Int: ItemEvidence] = [:]
+    private var standingKeepers: [[Kept]?]
+    private var wasLookedAt: [Bool]
+    /// What looks found, where they found anything.
+    private var found: [Int: ItemEvidence] = [:]
     /// For each cache and repo the pins on it, by their places.
     private var pinsOfRepos: [[[Int]?]]
 
@@ -50,6 +53,9 @@ struct PlanRun {
         releases = caches.map { $0.storage.release() }
         sizes = caches.map(\.bytes)
         isGone = Array(repeating: false, count: catalogue.entries.count)
+        wasLookedAt = isGone
+        keptAt = Array(repeating: -1, count: catalogue.entries.count)
+        standingKeepers = Array(repeating: nil, count: catalogue.entries.count)
         pinsOfRepos = caches.map { Array(repeating: nil, count: $0.repos.count) }
         lastOnes = caches.indices.map { cache in
             guard !caches[cache].policy.allowsEmpty else { return nil }
@@ -207,8 +213,8 @@ extension PlanRun {
 extension PlanRun {
     /// What keeps an item from a rule and costs nothing to know, all of it.
     mutating func cheapKeepers(_ place: Int, _ rule: ReadyRule, _ newest: [Int: Bool]) -> [Kept] {
-        let entry = catalogue.entries[place]
         var kept = keepersWhateverTheRule(place)
+        let entry = catalogue.entries[place]
         if let onlyFormer = newest[place] {
             kept.append(
                 onlyFormer
@@ -216,8 +222,7 @@ extension PlanRun {
                     : Kept(by: .keepLast, "one of the newest \(rule.rule.keepLast ?? 0) of its repo"))
         }
         if rule.matchesBrokenness(entry) {
-            let facts = planner.caches[entry.cache]
-            let revision = facts.revisions[entry.index]
+            let revision = planner.caches[entry.cache].revisions[entry.index]
             if revision.wasComplete {
                 kept.append(Kept(by: .repairPending, "it was complete once"))
             } else if !revision.isRepairExhausted, kept.contains(where: { $0.by == .pin }) {
@@ -242,45 +247,56 @@ extension PlanRun {
     }
 
     private func keepersOfFile(_ entry: Entry) -> [Kept] {
-        let facts = planner.caches[entry.cache]
-        return facts.files[entry.index].keepers
-            + youth(facts.files[entry.index].stat.changed, facts.policy)
+        planner.caches[entry.cache].files[entry.index].keepers
+            + youth(planner.caches[entry.cache].files[entry.index].stat.changed, entry.cache)
     }
 
-    private func youth(_ changed: Timestamp, _ policy: CachePolicy) -> [Kept] {
+    private func youth(_ changed: Timestamp, _ cache: Int) -> [Kept] {
+        let least = planner.caches[cache].policy.minAge
         let age = planner.now.nanoseconds(since: changed)
-        guard age < policy.minAge.wholeNanoseconds else { return [] }
+        guard age < least.wholeNanoseconds else { return [] }
         let text = age < 0 ? "in the future" : "\(secondsText(age / 1_000_000_000)) ago"
-        return [Kept(by: .minAge, "changed \(text), min-age is \(policy.minAge.text)")]
+        return [Kept(by: .minAge, "changed \(text), min-age is \(least.text)")]
     }
 
+    // Names every fact by its whole path: a copy of the facts would count a dozen references for each item.
     private mutating func keepersOfRevision(_ entry: Entry, _ place: Int) -> [Kept] {
-        let facts = planner.caches[entry.cache]
-        let revision = facts.revisions[entry.index]
-        var kept = revision.keepers
-        let pins = planner.policy.pins
-        let pin = pinsOn(entry).first { pins[$0].revision?.namesRevision(revision, andAll: true) ?? true }
+        let (cache, index) = (entry.cache, entry.index)
+        var kept = planner.caches[cache].revisions[index].keepers
+        let pin = pinOn(entry)
         if let pin {
-            let reason = pins[pin].reason.map { ": \($0)" } ?? ""
-            let name = pins[pin].repo.pattern + (pins[pin].revision.map { "@\($0.pattern)" } ?? "")
-            kept.append(Kept(by: .pin, name + reason))
+            let pin = planner.policy.pins[pin]
+            let name = pin.repo.pattern + (pin.revision.map { "@\($0.pattern)" } ?? "")
+            kept.append(Kept(by: .pin, name + (pin.reason.map { ": \($0)" } ?? "")))
         }
-        kept += youth(revision.youngestChange, facts.policy)
-        if let open = revision.lastOpen {
+        kept += youth(planner.caches[cache].revisions[index].youngestChange, cache)
+        if let open = planner.caches[cache].revisions[index].lastOpen {
             let since = planner.now.nanoseconds(since: open.time)
-            if since < facts.policy.recentUse.wholeNanoseconds {
+            if since < planner.caches[cache].policy.recentUse.wholeNanoseconds {
                 let text = since < 0 ? "in the future" : "\(secondsText(since / 1_000_000_000)) ago"
                 kept.append(Kept(by: .recentUse, "opened \(text), by \(open.source.rawValue)"))
             }
         }
-        if case .refused(let reason) = revision.hub, asksHub(entry) {
-            kept.append(Kept(by: .irreplaceable, reason))
+        if entry.hubRank == 2, asksHub(entry), case .refused(let why) = planner.caches[cache].revisions[index].hub {
+            kept.append(Kept(by: .irreplaceable, why))
         }
-        if lastOnes[entry.cache] == place {
+        if lastOnes[cache] == place {
             kept.append(Kept(by: .lastOne, "the most recently used complete revision of its cache"))
         }
-        if let former { kept += former.standingKeepers(entry, revision, facts, isPinned: pin != nil) }
+        if let former {
+            let facts = planner.caches[cache]
+            kept += former.standingKeepers(entry, facts.revisions[index], facts, isPinned: pin != nil)
+        }
         return kept
+    }
+
+    /// The first pin that names a revision.
+    private mutating func pinOn(_ entry: Entry) -> Int? {
+        guard !planner.policy.pins.isEmpty else { return nil }
+        let pins = pinsOn(entry)
+        guard !pins.isEmpty else { return nil }
+        let revision = planner.caches[entry.cache].revisions[entry.index]
+        return pins.first { planner.policy.pins[$0].revision?.namesRevision(revision, andAll: true) ?? true }
     }
 
     /// The pins on an item's repo, whatever revision they name.
@@ -297,8 +313,7 @@ extension PlanRun {
 
     /// Whether the Hub must confirm that it would give the item back.
     func asksHub(_ entry: Entry) -> Bool {
-        guard !entry.isFile, planner.caches[entry.cache].policy.irreplaceable == .keep else { return false }
-        return planner.caches[entry.cache].revisions[entry.index].isOrWasComplete
+        entry.isOrWasComplete && planner.caches[entry.cache].policy.irreplaceable == .keep
     }
 
     /// Why a cache may not lose so many bytes; nil: it may.
@@ -312,10 +327,11 @@ extension PlanRun {
 
     /// The costly look, once for each item.
     mutating func look(_ place: Int) -> ItemEvidence {
-        if let known = seenEvidence[place] { return known }
-        let found = evidence(catalogue.entries[place].item)
-        seenEvidence[place] = found
-        return found
+        guard !wasLookedAt[place] else { return found[place] ?? ItemEvidence() }
+        wasLookedAt[place] = true
+        let seen = evidence(catalogue.entries[place].item)
+        if seen.mayShareExtents || !seen.keepers.isEmpty { found[place] = seen }
+        return seen
     }
 }
 
@@ -358,15 +374,21 @@ extension PlanRun {
         let hub = asksHub(entry) ? planner.caches[entry.cache].revisions[entry.index].hub : nil
         sequence.append(
             PlannedAction(
-                item: entry.item, bytes: bytes, isAtMost: seenEvidence[place]?.mayShareExtents ?? false, hub: hub,
+                item: entry.item, bytes: bytes, isAtMost: found[place]?.mayShareExtents ?? false, hub: hub,
                 rule: rule.rule.name, reason: reason))
     }
 
+    /// What keeps an item that a rule took; empty: none took it, or none keeps it.
+    func reasonsToKeep(_ place: Int) -> [Kept] { keptAt[place] < 0 ? [] : kept[Int(keptAt[place])].reasons }
+
     /// Records that an item stays.
     mutating func keep(_ place: Int, _ rule: ReadyRule, _ reasons: [Kept]) {
-        if kept[place] == nil { keptOrder.append(place) }
-        let before = kept[place]
-        let added = reasons.filter { !(before?.reasons.contains($0) ?? false) }
-        kept[place] = (before?.rule ?? rule.rule.name, (before?.reasons ?? []) + added)
+        guard keptAt[place] >= 0 else {
+            keptAt[place] = Int32(kept.count)
+            kept.append((place, rule.rule.name, reasons))
+            return
+        }
+        let index = Int(keptAt[place])
+        for reason in reasons where !kept[index].reasons.contains(reason) { kept[index].reasons.append(reason) }
     }
 }

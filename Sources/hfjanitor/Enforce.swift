@@ -34,7 +34,7 @@ struct Enforce: ParsableCommand {
 
     func run() throws {
         try reportingFailures {
-            let session = try RetentionSession(caches, room: try room())
+            let session = try RetentionSession(caches, room: try room(), isActing: true)
             guard session.policy.mode == .enforce || yes else {
                 throw CommandFailure(
                     status: .policy,

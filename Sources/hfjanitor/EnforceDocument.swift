@@ -70,6 +70,7 @@ struct EnforceDocument: Encodable {
                 code: "eviction-ineffective",
                 message: "\($0.appeared) of \($0.predicted) bytes removed from \($0.filesystem) became free")
         }
+        if let silence = report.pass.hubSilence { conditions.append(Condition(code: "hub-silent", message: silence)) }
     }
 }
 

@@ -82,6 +82,11 @@ struct PlanText {
             if let floor = plan.minFreeBytes { text += ", floor \(formatBytes(floor))" }
             Terminal.print(text + (plan.isReached ? "" : "; the target was not reached"))
         }
+        if let silence = report.pass.hubSilence {
+            Terminal.complain(
+                "the Hub does not answer (\(displayText(of: silence))): what it might not give back stays; to let that go, set "
+                    + "'irreplaceable: evict'")
+        }
         for eviction in report.ineffective {
             Terminal.complain(
                 "eviction-ineffective: of \(formatBytes(eviction.predicted)) removed from \(eviction.filesystem) only "

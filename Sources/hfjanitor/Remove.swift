@@ -35,7 +35,7 @@ struct Remove: ParsableCommand {
 
     func run() throws {
         try reportingFailures {
-            var session = try RetentionSession(caches)
+            var session = try RetentionSession(caches, isActing: !dryRun)
             let removal = try session.removal(
                 named: targets, overrides: Overrides(force: force, assumesUnused: assumeUnused))
             let plan = session.enforcer.plan(removal)

@@ -21,8 +21,9 @@ struct RetentionSession {
 
     /// Looks at everything.
     ///
+    /// - Parameter isActing: whether something is to be removed: what an earlier run left half done is dealt with first.
     /// - Throws: `CommandFailure`.
-    init(_ options: CacheOptions, at: PlanTime? = nil, room: UInt64? = nil) throws {
+    init(_ options: CacheOptions, at: PlanTime? = nil, room: UInt64? = nil, isActing: Bool = false) throws {
         let opened = try OpenedCaches(options, needing: .rules)
         policy = opened.loaded.policy
         absentDefault = opened.absentDefault
@@ -31,6 +32,7 @@ struct RetentionSession {
         self.ledger = ledger
         Interruption.install()
         raiseDescriptorLimit()
+        if isActing { try Self.recover(opened.roots, ledger) }
         let reading = ClockReading.now()
         now = at?.time(now: reading.time) ?? reading.time
         let progress = VerificationProgress()
@@ -65,6 +67,21 @@ struct RetentionSession {
         }
         enforcer = Enforcer(
             caches: caches, settings: settings, ledger: ledger, cancellation: Interruption.cancellation)
+    }
+
+    /// Finishes or undoes what an earlier run was killed in the middle of.
+    private static func recover(_ roots: [CacheRoot], _ ledger: Ledger) throws {
+        for root in roots where !root.filesystem.isReadOnly {
+            do throws(SystemCallFailure) {
+                for outcome in try Enforcer.recover(root, ledger: ledger, cancellation: Interruption.cancellation) {
+                    Terminal.complain(outcome.text)
+                }
+            } catch {
+                throw CommandFailure(
+                    status: error.isPermission ? .permission : .cannotRead,
+                    message: "cannot read the cache '\(root.path.display)': \(error.reason)")
+            }
+        }
     }
 
     /// The last policy before this one, of which only the pins count here: a command acts on the file as it stands, but an

@@ -46,7 +46,7 @@ import Testing
     }
 
     private func run(
-        _ facts: CacheFacts, ask: @escaping (Int) -> HubStanding = { _ in .confirmed },
+        _ facts: CacheFacts, ask: @escaping (Int) -> HubReply = { _ in .confirmed },
         outcome: @escaping (Int) -> ActionOutcome = { _ in .removed(bytes: 10 * gigabyte) }, stopAfter: Int = .max
     ) -> (outcome: PassOutcome, log: Log) {
         let log = Log()
@@ -121,8 +121,9 @@ import Testing
 
     @Test func offlineRemovesNothing() throws {
         let facts = try facts(revisions: 4, free: 85 * Self.gigabyte, floor: 100 * Self.gigabyte)
-        let (outcome, log) = run(facts, ask: { _ in .refused(reason: "offline") })
-        #expect(log.batches.isEmpty)
+        let (outcome, log) = run(facts, ask: { _ in .none(reason: "offline") })
+        #expect(log.batches.isEmpty && !log.lines.contains { $0.hasPrefix("kept") })
+        #expect(outcome.hubSilence == "offline")
         #expect(!outcome.plan.caches[0].isReached)
         #expect(outcome.plan.caches[0].notes.contains { $0.contains("irreplaceable") })
     }

@@ -19,7 +19,7 @@ import Testing
         "HubClient": ["CCurl", "HubCache", "LinuxIO"],
         "PolicyFile": ["HubCache", "LinuxIO", "Retention", "Yams"],
         "InUse": ["CacheScan", "HubCache", "Ledger", "LinuxIO"],
-        "Removal": ["CLinux", "CacheScan", "HubCache", "LinuxIO"],
+        "Removal": ["CacheScan", "HubCache", "LinuxIO", "WeightFormats"],
         "Enforcement": [
             "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
         ],

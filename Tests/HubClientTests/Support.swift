@@ -16,7 +16,10 @@ final class HubStandIn: Sendable {
     private let process: Process
     private let input: Pipe
 
-    static let repo = RepoID(type: .model, name: "acme/x") ?? RepoID(type: .model, name: "x")
+    static let repo: RepoID = {
+        guard let repo = RepoID(type: .model, name: "acme/x") else { preconditionFailure("not a repo's name") }
+        return repo
+    }()
     static let largeBytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
     static let large: BytePath = "model.safetensors"
     static let largeEtag = BytePath(ReferenceDigest.sha256(largeBytes))
@@ -24,13 +27,14 @@ final class HubStandIn: Sendable {
     static let smallBytes = Array("{\"a\": 1}".utf8)
     static let smallEtag = BytePath(ReferenceDigest.sha1(Array("blob \(smallBytes.count)\0".utf8) + smallBytes))
 
-    init(in folder: TestFolder, pageSize: Int = 1000, resolveCache: Bool = false) throws {
+    /// - Parameter certificate: a file with certificate and key in the folder; the Hub then speaks https.
+    init(in folder: TestFolder, pageSize: Int = 1000, resolveCache: Bool = false, certificate: String? = nil) throws {
         let files: [String: Any] = [
             Self.large.text: ["base64": Data(Self.largeBytes).base64EncodedString()],
             Self.small.text: ["base64": Data(Self.smallBytes).base64EncodedString()],
             "README.md": ["text": "# x"], "empty.txt": ["text": ""],
         ]
-        let description: [String: Any] = [
+        var description: [String: Any] = [
             "repos": [
                 ["type": "model", "id": "acme/x", "commits": [["files": files, "tags": ["v1"]]]],
                 ["type": "dataset", "id": "acme/d", "commits": [["files": ["a.json": ["text": "[]"]]]]],
@@ -38,6 +42,7 @@ final class HubStandIn: Sendable {
             "renamed": [["type": "model", "from": "acme/old", "to": "acme/x"]],
             "page_size": pageSize, "resolve_cache": resolveCache,
         ]
+        if let certificate { description["tls"] = ["certificate": certificate, "key": certificate] }
         let json = try JSONSerialization.data(withJSONObject: description)
         try folder.write("hub.json", Array(json))
         let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -61,7 +66,7 @@ final class HubStandIn: Sendable {
             let cdn = urls["cdn"], let other = urls["other"]
         else { throw StandInFailure(description: "the stand-in said something else") }
         (self.hub, self.cdn, self.other, self.process, self.input) = (hub, cdn, other, process, input)
-        let info = try rawRequest("GET", hub, "/api/models/acme/x/revision/main")
+        let info = try rawRequest("GET", other, "/api/models/acme/x/revision/main")
         guard let object = try JSONSerialization.jsonObject(with: info) as? [String: Any],
             let sha = object["sha"] as? String, let commit = CommitHash(sha)
         else { throw StandInFailure(description: "the stand-in has no commit") }
@@ -76,10 +81,10 @@ final class HubStandIn: Sendable {
 
     /// What was asked so far.
     func log() throws -> [[String: Any]] {
-        try JSONSerialization.jsonObject(with: rawRequest("GET", hub, "/_log")) as? [[String: Any]] ?? []
+        try JSONSerialization.jsonObject(with: rawRequest("GET", cdn, "/_log")) as? [[String: Any]] ?? []
     }
 
-    func clearLog() throws { _ = try rawRequest("DELETE", hub, "/_log") }
+    func clearLog() throws { _ = try rawRequest("DELETE", cdn, "/_log") }
 
     /// The origins that saw an `Authorization` header.
     func originsWithToken() throws -> Set<String> {
@@ -101,7 +106,7 @@ final class HubStandIn: Sendable {
     }
 
     private func order(_ order: [String: Any]) throws {
-        let answer = try rawRequest("POST", hub, "/_control", JSONSerialization.data(withJSONObject: order))
+        let answer = try rawRequest("POST", cdn, "/_control", JSONSerialization.data(withJSONObject: order))
         guard try JSONSerialization.jsonObject(with: answer) is [Any] else {
             throw StandInFailure(description: "the stand-in refused: \(String(decoding: answer, as: UTF8.self))")
         }
@@ -110,15 +115,14 @@ final class HubStandIn: Sendable {
 
 /// One request over a plain socket: the tests must not rely on the client they test.
 func rawRequest(_ method: String, _ url: String, _ path: String, _ body: Data = Data()) throws -> Data {
-    guard let port = url.split(separator: ":").last.flatMap({ UInt16($0) }) else {
-        throw StandInFailure(description: "no port in \(url)")
-    }
+    let parts = url.split(separator: ":").map(String.init)
+    guard parts.count == 3, let port = UInt16(parts[2]) else { throw StandInFailure(description: "no port in \(url)") }
     let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(number) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = port.bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    address.sin_addr.s_addr = unsafe inet_addr(String(parts[1].dropFirst(2)))
     let connected = unsafe withUnsafePointer(to: &address) {
         unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
             unsafe connect(number, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
@@ -140,19 +144,27 @@ func rawRequest(_ method: String, _ url: String, _ path: String, _ body: Data = 
     return answer[end.upperBound...]
 }
 
-/// Gives a test a stand-in of its own.
+/// The stand-ins that no test uses at the moment; starting one takes longer than most tests. They end with this process.
+private let idle = Mutex<[String: [HubStandIn]]>([:])
+
+/// Gives a test a stand-in that nobody else uses meanwhile, without faults and with an empty log.
 func withHub(
     pageSize: Int = 1000, resolveCache: Bool = false, _ body: (HubStandIn, TestFolder) throws -> Void
 ) throws {
     try withTestFolder { folder in
-        try body(try HubStandIn(in: folder, pageSize: pageSize, resolveCache: resolveCache), folder)
+        let key = "\(pageSize) \(resolveCache)"
+        let hub =
+            try idle.withLock { $0[key]?.popLast() }
+            ?? HubStandIn(in: folder, pageSize: pageSize, resolveCache: resolveCache)
+        try body(hub, folder)
+        try hub.clear()
+        idle.withLock { $0[key, default: []].append(hub) }
     }
 }
 
-/// Time that passes only where someone sleeps; what was slept is kept.
+/// Time that passes at once where someone sleeps; what was slept is kept.
 final class TestClock: Sendable {
     private let state = Mutex<(offset: Duration, slept: [Duration])>((.zero, []))
-    private let start = ContinuousClock.now
 
     var slept: [Duration] { state.withLock(\.slept) }
 
@@ -160,7 +172,7 @@ final class TestClock: Sendable {
 
     var clock: HubClock {
         HubClock(
-            now: { self.start + self.state.withLock(\.offset) }, wallSeconds: { 1_800_000_000 },
+            now: { .now + self.state.withLock(\.offset) }, wallSeconds: { 1_800_000_000 },
             sleep: { duration, _ in
                 self.state.withLock {
                     $0.offset += duration
@@ -170,13 +182,10 @@ final class TestClock: Sendable {
     }
 }
 
-/// Settings that no test has to wait for.
-var quickSettings: HubSettings {
+/// Patient settings, however busy the machine is; a test about impatience has its own.
+var usualSettings: HubSettings {
     var settings = HubSettings()
     settings.userAgent = "hfjanitor/test"
-    settings.connectTimeout = .milliseconds(300)
-    settings.answerTimeout = .milliseconds(700)
-    settings.stallTime = .milliseconds(800)
     settings.breakerFailures = 1000
     return settings
 }
@@ -186,7 +195,7 @@ let secret = "hf_secretsecretsecretsecretsecretsec"
 extension HubStandIn {
     /// A client of this Hub, with a token.
     func client(
-        _ settings: HubSettings = quickSettings, clock: TestClock = TestClock(), health: HubHealth = HubHealth(),
+        _ settings: HubSettings = usualSettings, clock: TestClock = TestClock(), health: HubHealth = HubHealth(),
         environment: [String: String] = [:], endpoints: [HubEndpoint]? = nil
     ) -> HubClient {
         let variables = ["HF_ENDPOINT": hub, "HF_TOKEN": secret].merging(environment) { _, new in new }
@@ -197,9 +206,8 @@ extension HubStandIn {
 
     /// Whether the large file would be given back.
     func askForLarge(_ client: HubClient? = nil, etag: BytePath = HubStandIn.largeEtag) -> HubAnswer {
-        guard let repo = Self.repo else { return .noAnswer(.noEndpoint) }
-        return (client ?? self.client()).availability(
-            of: Self.large, repo: repo, commit: commit, expectedEtag: etag)
+        (client ?? self.client()).availability(
+            of: Self.large, repo: Self.repo, commit: commit, expectedEtag: etag)
     }
 }
 

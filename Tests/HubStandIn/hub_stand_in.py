@@ -14,7 +14,8 @@ takes {"fault": {...}}, {"release": ID}, {"remove": ID} or {"clear": true}; see 
 A description: {"repos": [{"type": "model", "id": "acme/x", "commits": [{"branch": "main", "folder": "relative/folder",
 "files": {"config.json": {"text": "{}"}, "a.bin": {"base64": "…"}, "big.gguf": {"size": 4096, "seed": "any"}},
 "tags": ["v1"]}]}], "renamed": [{"type": "model", "from": "acme/old", "to": "acme/x"}], "page_size": 1000,
-"resolve_cache": false}. A folder is read whole and
+"resolve_cache": false, "tls": {"certificate": "relative.pem", "key": "relative.pem"}}. With `tls` the first origin speaks
+https. A folder is read whole and
 `files` are added to it; every commit is the whole tree of files, not a change.
 """
 
@@ -27,6 +28,7 @@ import hashlib
 import json
 import posixpath
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -326,6 +328,7 @@ class Hub:
         self.page_size = page_size
         self.resolve_cache = resolve_cache
         self.announce_xet = announce_xet
+        self.tls: ssl.SSLContext | None = None
         self.hub_url = ""
         self.cdn_url = ""
 
@@ -342,6 +345,10 @@ class Hub:
         """A Hub from a description file; see the top of this file."""
         stated = json.loads(description.read_text())
         hub = cls(page_size=stated.get("page_size", 1000), resolve_cache=stated.get("resolve_cache", False))
+        if "tls" in stated:
+            hub.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate, key = (description.parent / stated["tls"][name] for name in ("certificate", "key"))
+            hub.tls.load_cert_chain(certificate, key)
         for stated_repo in stated.get("repos", []):
             repo = hub.repo(stated_repo.get("type", "model"), stated_repo["id"])
             for stated_commit in stated_repo["commits"]:
@@ -738,14 +745,18 @@ class Server(ThreadingHTTPServer):
         self.origin = origin
         self.host = host
         super().__init__((host, 0), Handler)
+        self.tls = owner.hub.tls if origin == "hub" else None
+        if self.tls is not None:
+            # The handshake belongs to the connection's own thread: a client that is slow with it must not hold up others.
+            self.socket = self.tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.server_address[1]}"
+        return f"{'http' if self.tls is None else 'https'}://{self.host}:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no news; anything else is a mistake here and must be seen."""
-        if not isinstance(sys.exc_info()[1], (ConnectionError, ValueError)):
+        if not isinstance(sys.exc_info()[1], (ConnectionError, ssl.SSLError, ValueError)):
             super().handle_error(request, client_address)
 
 

@@ -1,3 +1,4 @@
+import Glibc
 import HubCache
 import PolicyFile
 import Retention
@@ -24,3 +25,7 @@ func complaints(_ bytes: [UInt8], isOffline: Bool = false) -> [String] {
 func complaints(_ text: String, isOffline: Bool = false) -> [String] {
     complaints(Array(text.utf8), isOffline: isOffline)
 }
+
+/// The user and group that the tests run as.
+let currentUser = geteuid()
+let currentGroup = getegid()

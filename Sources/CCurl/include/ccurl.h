@@ -4,7 +4,6 @@
 
 #include <curl/curl.h>
 #include <stddef.h>
-#include <stdint.h>
 
 /// One HTTP exchange, as libcurl is told about it. The strings and the list are borrowed until it is over.
 struct hfj_exchange {
@@ -21,8 +20,6 @@ struct hfj_exchange {
     /// Goes to the host itself, whatever proxy the environment names.
     int bypasses_proxy;
     long connect_milliseconds;
-    /// Bytes a second at most; 0 for no limit.
-    int64_t maximum_speed;
     /// Called once for every header line; anything but `size * count` ends the exchange.
     curl_write_callback _Nonnull on_header;
     /// Called for every piece of the body; anything but `size * count` ends the exchange.

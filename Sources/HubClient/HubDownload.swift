@@ -1,0 +1,167 @@
+public import HubCache
+public import LinuxIO
+
+/// A file to fetch, and what is known of it.
+public struct HubDownload: Sendable, Hashable {
+    /// The repo.
+    public var repo: RepoID
+    /// The commit; a download is never of a branch, which may move meanwhile.
+    public var commit: CommitHash
+    /// The path in the repo.
+    public var file: BytePath
+    /// What a cache names the blob. The Hub must say the same, or nothing is taken.
+    public var etag: BytePath
+    /// The content's length in bytes.
+    public var size: UInt64
+    /// How many of the content's first bytes are here already.
+    public var offset: UInt64
+
+    /// Describes a download.
+    public init(
+        repo: RepoID, commit: CommitHash, file: BytePath, etag: BytePath, size: UInt64, offset: UInt64 = 0
+    ) {
+        self.repo = repo
+        self.commit = commit
+        self.file = file
+        self.etag = etag
+        self.size = size
+        self.offset = offset
+    }
+}
+
+/// Takes the next bytes of the content. What it throws ends the download.
+public typealias HubSink = @Sendable (Span<UInt8>) throws -> Void
+
+extension HubClient {
+    /// Fetches a file's content, from its offset to its end, through every interruption.
+    ///
+    /// The sink gets each byte once and in order, never one more than `size`. What came is not proven: the caller hashes it. When a
+    /// server does not give the range it was asked for, the content is read again from its start and what is here already is
+    /// passed over. Each attempt asks the Hub anew, so that a signed address that has ended is replaced.
+    ///
+    /// - Parameters:
+    ///   - speedLimit: may be shared with other downloads.
+    ///   - progress: called often with how many of the content's bytes are here.
+    ///   - cancellation: looked at once a second at least.
+    /// - Throws: `HubFailure`, or what the sink threw.
+    public func download(
+        _ download: HubDownload, speedLimit: HubSpeedLimit? = nil, cancellation: Cancellation = Cancellation(),
+        progress: @escaping @Sendable (UInt64) -> Void = { _ in }, into sink: @escaping HubSink
+    ) throws {
+        guard download.offset <= download.size else {
+            throw HubFailure(
+                code: .digestMismatch, detail: "more is here than the \(download.size) bytes of the content",
+                attempt: 1,
+                attempts: 1, retryAfter: nil)
+        }
+        let state = DownloadState(download, sink: sink, progress: progress)
+        let deadline = clock.now() + settings.downloadTimeout
+        var counted = state.received
+        let rounds = Rounds(deadline: deadline) { [settings] in
+            guard state.received >= counted + settings.progressBytes else { return false }
+            counted = state.received
+            return true
+        }
+        try inRounds(rounds, cancellation) { (endpoint) throws(AskFailure) in
+            let found = try locate(
+                download.file, repo: download.repo, commit: download.commit, at: endpoint, cancellation)
+            guard found.metadata.etag == download.etag else { throw .refused(.otherEtag(found.metadata.etag)) }
+            if let size = found.metadata.size, size != download.size {
+                throw .refused(.otherLength)
+            }
+            if state.isTooLong { throw .refused(.otherLength) }
+            if state.received == download.size { return }
+            try fetch(found.content, at: endpoint, state, deadline, speedLimit, cancellation)
+        }
+    }
+
+    /// One attempt.
+    private func fetch(
+        _ address: WebAddress, at endpoint: HubEndpoint, _ state: DownloadState, _ deadline: ContinuousClock.Instant,
+        _ speedLimit: HubSpeedLimit?, _ cancellation: Cancellation
+    ) throws(AskFailure) {
+        var options = AskOptions(followsAnywhere: true)
+        options.offset = state.avoidsRanges ? 0 : state.received
+        options.deadline = deadline
+        do throws(AskFailure) {
+            _ = try ask(
+                address, at: endpoint, options, cancellation,
+                onHead: { (head) throws(ExchangeFailure) in try state.begin(head, offset: options.offset) },
+                onBody: { [clock] (_, bytes) throws(ExchangeFailure) in
+                    try state.take(bytes)
+                    speedLimit?.wait(for: bytes.count, clock, cancellation)
+                })
+        } catch {
+            throw state.isTooLong ? .refused(.otherLength) : error
+        }
+        guard state.received == state.download.size else {
+            throw .silent(.incomplete(received: state.received, expected: state.download.size))
+        }
+    }
+}
+
+/// How far a download is.
+private final class DownloadState {
+    let download: HubDownload
+    /// How many of the content's bytes were given to the sink or were here before.
+    private(set) var received: UInt64
+    /// Whether a server has answered a range wrongly, so that the whole is asked for.
+    private(set) var avoidsRanges = false
+    /// Whether a server had more than the content's length, so that what came is of something else.
+    private(set) var isTooLong = false
+    /// How many bytes of the body at hand are here already.
+    private var excess: UInt64 = 0
+    private let sink: HubSink
+    private let progress: @Sendable (UInt64) -> Void
+
+    init(_ download: HubDownload, sink: @escaping HubSink, progress: @escaping @Sendable (UInt64) -> Void) {
+        self.download = download
+        self.received = download.offset
+        self.sink = sink
+        self.progress = progress
+    }
+
+    /// Judges an answer before its first byte.
+    func begin(_ head: ResponseHead, offset: UInt64) throws(ExchangeFailure) {
+        if head.status == 416 { avoidsRanges = true }
+        guard head.status == 200 || head.status == 206 else { return }
+        try requireIdentity(head)
+        let type = try head.value("content-type")?.lowercased() ?? ""
+        let name = download.file.text.lowercased()
+        if type.hasPrefix("text/html"), !name.hasSuffix(".html"), !name.hasSuffix(".htm") {
+            throw .malformed("a web page in place of the content")
+        }
+        let isRange = head.status == 206
+        if isRange {
+            guard offset > 0, try head.value("content-range") == range(offset) else {
+                avoidsRanges = true
+                throw .malformed("another range than was asked for")
+            }
+        }
+        let start = isRange ? offset : 0
+        if let length = try head.number("content-length"), length != download.size - start {
+            throw .malformed("a content of \(length) bytes in place of \(download.size - start)")
+        }
+        excess = received - start
+    }
+
+    /// The only right answer to a range to the end.
+    private func range(_ offset: UInt64) -> String { "bytes \(offset)-\(download.size - 1)/\(download.size)" }
+
+    func take(_ bytes: Span<UInt8>) throws(ExchangeFailure) {
+        let skipped = min(excess, UInt64(bytes.count))
+        excess -= skipped
+        let news = bytes.extracting(droppingFirst: Int(skipped))
+        let room = download.size - received
+        let taken = news.extracting(first: Int(min(room, UInt64(news.count))))
+        if taken.count > 0 {
+            do { try sink(taken) } catch { throw .sink(error) }
+            received += UInt64(taken.count)
+            progress(received)
+        }
+        guard UInt64(news.count) <= room else {
+            isTooLong = true
+            throw .malformed("more content than \(download.size) bytes")
+        }
+    }
+}

@@ -1,0 +1,92 @@
+internal import LinuxIO
+
+/// Something that was to be fetched, and was not.
+public struct HubFailure: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The stable code.
+    public let code: HubErrorCode
+    /// What happened, one clause without a full stop. It never holds a token or a signed address.
+    public let detail: String
+    /// Which attempt was the last, from 1.
+    public let attempt: Int
+    /// How many there were to be.
+    public let attempts: Int
+    /// When the server wants to be asked again, where it told.
+    public let retryAfter: Duration?
+
+    /// The detail, and the attempt where there was more than one to be made.
+    public var description: String { "\(detail) (attempt \(attempt) of \(attempts))" }
+}
+
+/// How often one thing is tried, and what waits are between.
+struct Rounds {
+    /// When all must be over.
+    var deadline: ContinuousClock.Instant?
+    /// Whether enough came in the last attempt to begin counting anew.
+    var hasProgressed: () -> Bool = { false }
+}
+
+extension HubClient {
+    /// Tries something at each endpoint in turn, and again after a while, until it is done, all refuse, or the attempts are
+    /// used up.
+    ///
+    /// - Throws: `HubFailure`, or what the body's sink threw.
+    func inRounds<Result>(
+        _ rounds: Rounds, _ cancellation: Cancellation, _ body: (HubEndpoint) throws(AskFailure) -> Result
+    ) throws -> Result {
+        if isOffline { throw failure(.offline, 1) }
+        guard !endpoints.isEmpty else { throw failure(.noEndpoint, 1) }
+        var refusals = [HubRefusal?](repeating: nil, count: endpoints.count)
+        var attempt = 0
+        while true {
+            attempt += 1
+            var silence: HubSilence?
+            // The longest wait one asks for, of the endpoint that asks for the shortest.
+            var asked: Duration?
+            for (index, endpoint) in endpoints.enumerated() where refusals[index] == nil {
+                do throws(AskFailure) {
+                    return try body(endpoint)
+                } catch {
+                    switch error {
+                    case .sink(let own): throw own
+                    case .refused(let reason): refusals[index] = reason
+                    case .silent(.cancelled): throw failure(.cancelled, attempt)
+                    case .silent(let reason):
+                        if silence == nil {
+                            asked = reason.retryAfter
+                        } else {
+                            asked = min(asked ?? .zero, reason.retryAfter ?? .zero)
+                        }
+                        silence = silence ?? reason
+                    }
+                }
+            }
+            guard let silence else { throw failure(refusals.lazy.compactMap(\.self).first ?? .notFound, attempt) }
+            if rounds.hasProgressed() { attempt = 0 }
+            if attempt >= settings.attempts { throw failure(silence, attempt) }
+            let wait = max(backoff(afterAttempt: attempt), asked ?? .zero)
+            if let asked, asked > settings.longestRetryAfter { throw failure(silence, attempt) }
+            if let deadline = rounds.deadline, clock.now() + wait >= deadline { throw failure(silence, attempt) }
+            clock.sleep(wait, cancellation)
+            if cancellation.isCancelled { throw failure(.cancelled, attempt) }
+        }
+    }
+
+    /// 1, 2, 4 … seconds and up to a quarter more, so that many clients do not come back at once.
+    private func backoff(afterAttempt attempt: Int) -> Duration {
+        var wait = settings.firstBackoff
+        for _ in 1..<max(attempt, 1) where wait < settings.longestBackoff { wait = wait * 2 }
+        return min(wait * (1 + clock.jitter() / 4), settings.longestBackoff)
+    }
+
+    private func failure(_ silence: HubSilence, _ attempt: Int) -> HubFailure {
+        HubFailure(
+            code: silence.code, detail: silence.description, attempt: max(attempt, 1), attempts: settings.attempts,
+            retryAfter: silence.retryAfter)
+    }
+
+    private func failure(_ refusal: HubRefusal, _ attempt: Int) -> HubFailure {
+        HubFailure(
+            code: refusal.code, detail: refusal.description, attempt: attempt, attempts: settings.attempts,
+            retryAfter: nil)
+    }
+}

@@ -1,0 +1,259 @@
+internal import CacheScan
+internal import HubCache
+internal import LinuxIO
+
+/// What finishing gave.
+struct Finished: Sendable {
+    /// Bytes of each revision's own files, by its place in the intent.
+    var revisionBytes: [Int: UInt64] = [:]
+    /// Bytes of each blob, with the payload that went with it.
+    var blobBytes: [BytePath: UInt64] = [:]
+    /// Blobs that went back because somebody links to them, or may be about to.
+    var restored: Set<BytePath> = []
+    var folderBytes: UInt64 = 0
+
+    var total: UInt64 {
+        revisionBytes.values.reduce(0, &+) &+ blobBytes.values.reduce(0, &+) &+ folderBytes
+    }
+}
+
+// Everything that unlinks. Nothing here is reached before the decision is on the disk, and every name is looked at once more
+// before it goes: it has to be what the intent says.
+extension Operation {
+    /// How many blobs' locks are held at once: each takes two descriptors.
+    static let batch = 512
+
+    /// Finishes the operation for some of its revisions and for all blobs that are still parked.
+    func finish(_ revisions: [Int]) throws(Abandoned) -> Finished {
+        var finished = Finished()
+        do throws(SystemCallFailure) {
+            // Links first: a link of a client that landed among the parked ones goes back before blobs are counted.
+            for index in revisions { finished.revisionBytes[index] = try unlinkSnapshot(index) }
+            for index in revisions { try unlinkRefs(index) }
+        } catch {
+            throw .failed(error)
+        }
+        try unlinkBlobs(into: &finished)
+        do throws(SystemCallFailure) {
+            for index in revisions {
+                finished.revisionBytes[index, default: 0] += try unlinkWhatBelongsTo(intent.revisions[index])
+            }
+            try collectPayloads(into: &finished)
+        } catch {
+            throw .failed(error)
+        }
+        return finished
+    }
+
+    private func unlinkSnapshot(_ index: Int) throws(SystemCallFailure) -> UInt64 {
+        let revision = intent.revisions[index]
+        let parkedName = intent.parkedName(revision: index)
+        guard let folder = try openParked(parkedName) else { return 0 }
+        var bytes: UInt64 = 0
+        let listed = Dictionary(revision.files.map { ($0.path, $0.identity) }) { first, _ in first }
+        let walk = try SnapshotWalk(of: folder)
+        var hasForeign = false
+        var open: (path: BytePath, box: FolderBox)?
+        for file in walk.files {
+            guard listed[file.path] == ParkedIdentity(file.stat), isOnOurDevice(file.stat) else {
+                hasForeign = true
+                continue
+            }
+            let parent = file.path.parent
+            if open?.path != parent {
+                let opened = try folder.open(
+                    parent.isEmpty ? "." : parent, options: [.directory, .keepAccessTime])
+                open = (parent, FolderBox(opened))
+            }
+            if try open?.box.descriptor.unlinkIfPresent(file.path.lastComponent) == true {
+                bytes &+= file.stat.freed
+                context.steps(.snapshotFileUnlinked)
+            }
+        }
+        if hasForeign {
+            _ = try merge(parkedName, into: BytePath("snapshots").appending(revision.commit.hex))
+        } else {
+            _ = try removeFolders(walk, parkedName)
+        }
+        // The skeleton in the snapshot's place stays, so what is given back is one set of folders.
+        return walk.folders.reduce(bytes) { $0 &+ $1.stat.allocated }
+    }
+
+    private func unlinkRefs(_ index: Int) throws(SystemCallFailure) {
+        for (number, ref) in intent.revisions[index].refs.enumerated() {
+            let name = intent.parkedName(revision: index, ref: number)
+            if try parked(name, ref.identity) != nil {
+                try parking.unlinkIfPresent(name)
+                context.steps(.refUnlinked)
+            }
+            // `refs/refs/pr` of the last `refs/pr/3` says nothing any more.
+            var folder = BytePath("refs").appending(ref.name).parent
+            while folder != "refs", !folder.isEmpty {
+                guard let parent = try folders.openIfPresent(folder.parent) else { break }
+                guard try parent.removeFolderIfEmpty(folder.lastComponent) else { break }
+                context.steps(.folderRemoved)
+                folder = folder.parent
+            }
+        }
+    }
+
+    private func unlinkBlobs(into finished: inout Finished) throws(Abandoned) {
+        var rest = intent.blobs[...]
+        while !rest.isEmpty {
+            let batch = rest.prefix(Self.batch)
+            rest = rest.dropFirst(Self.batch)
+            try unlinkBlobs(batch, into: &finished)
+        }
+    }
+
+    private func unlinkBlobs(_ batch: ArraySlice<Intent.Blob>, into finished: inout Finished) throws(Abandoned) {
+        do throws(SystemCallFailure) {
+            // What is left of a run before, or of the one who watches.
+            var present: [(Intent.Blob, FileStat)] = []
+            for blob in batch {
+                if let stat = try parked(intent.parkedName(blob: blob.name), blob.identity) {
+                    present.append((blob, stat))
+                }
+            }
+            if present.isEmpty { return }
+            let held: HeldLocks?
+            do throws(Obstacle) { held = try locks.take(Set(present.map(\.0.name))) } catch { held = nil }
+            guard let held, let repo = try context.scan(folders.folder), repo.blindSpot == nil else {
+                // Somebody is at one of them, or it cannot be seen who links to them: back with all, which harms nobody.
+                for (blob, _) in present {
+                    try restore(blob: blob.name)
+                    finished.restored.insert(blob.name)
+                }
+                return
+            }
+            defer { withExtendedLifetime(held) {} }
+            let linked = repo.linkedBlobs(hops: hops)
+            for (blob, stat) in present {
+                let name = intent.parkedName(blob: blob.name)
+                if linked.contains(blob.name) {
+                    if try restore(blob: blob.name) == .done {
+                        finished.restored.insert(blob.name)
+                        context.event(.restored(folder: folders.folder, blob: blob.name))
+                        continue
+                    }
+                    // A client has fetched it anew.
+                    guard try parked(name, blob.identity) != nil,
+                        try folders.statIfPresent(
+                            BytePath("blobs").appending(blob.name)) != nil
+                    else { continue }
+                    left(name, "its place is taken by something else")
+                    continue
+                }
+                if try parking.unlinkIfPresent(name) {
+                    finished.blobBytes[blob.name] = stat.freed
+                    context.steps(.blobUnlinked)
+                }
+            }
+        } catch {
+            throw .failed(error)
+        }
+    }
+
+    /// The commit's manifest and markers, and the empty folders in the snapshot's place.
+    private func unlinkWhatBelongsTo(_ revision: Intent.Revision) throws(SystemCallFailure) -> UInt64 {
+        var bytes: UInt64 = 0
+        let name = BytePath(revision.commit.hex)
+        if let snapshots = try folders.openIfPresent("snapshots"), let there = try snapshots.statIfPresent(name) {
+            guard there.kind == .directory else { return 0 }
+            let walk = try SnapshotWalk(of: try snapshots.open(name, options: [.directory, .keepAccessTime]))
+            // Somebody has put something there: the revision is in use again, and so is what belongs to it.
+            guard walk.files.isEmpty else { return 0 }
+            for folder in walk.folders.reversed() {
+                let place = name.appending(folder.path)
+                guard let parent = try folders.openIfPresent(BytePath("snapshots").appending(place.parent)) else {
+                    continue
+                }
+                if try parent.removeFolderIfEmpty(place.lastComponent) { context.steps(.folderRemoved) }
+            }
+        }
+        if let identity = revision.manifest, let trees = try folders.openIfPresent("trees") {
+            let manifest = BytePath(revision.commit.hex + ".json")
+            if let stat = try trees.statIfPresent(manifest), ParkedIdentity(stat) == identity {
+                try trees.unlinkIfPresent(manifest)
+                bytes &+= stat.freed
+                context.steps(.manifestUnlinked)
+            }
+        }
+        try unlinkMarkers(name, &bytes)
+        return bytes
+    }
+
+    private func unlinkMarkers(_ commit: BytePath, _ bytes: inout UInt64) throws(SystemCallFailure) {
+        let place = BytePath(".no_exist").appending(commit)
+        guard let top = try folders.openIfPresent(".no_exist"),
+            try top.statIfPresent(commit)?.kind == .directory, let folder = try folders.openIfPresent(place)
+        else { return }
+        let walk: SnapshotWalk
+        do throws(SystemCallFailure) { walk = try SnapshotWalk(of: folder) } catch { return }
+        for file in walk.files where file.stat.kind == .regular && file.stat.size == 0 {
+            guard let parent = try folders.openIfPresent(place.appending(file.path.parent)) else { continue }
+            if try parent.unlinkIfPresent(file.path.lastComponent) { context.steps(.markerUnlinked) }
+        }
+        for folder in walk.folders.reversed() {
+            let here = place.appending(folder.path)
+            guard let parent = try folders.openIfPresent(here.parent) else { continue }
+            if try parent.removeFolderIfEmpty(here.lastComponent) {
+                bytes &+= folder.stat.allocated
+                context.steps(.folderRemoved)
+            }
+        }
+    }
+
+    /// Lets the store have payloads that were kept for the case of undoing.
+    private func collectPayloads(into finished: inout Finished) throws(SystemCallFailure) {
+        try restoreReferencesOfWhatStayed()
+        for payload in intent.payloads {
+            let name = intent.parkedName(payload: payload.hash)
+            guard let stat = try parked(name, payload.identity) else { continue }
+            // In this order: until its second name goes, whoever comes after a crash still knows of the payload.
+            let collected = try store.collect(payload.hash, expected: payload.identity) { true }
+            try parking.unlinkIfPresent(name)
+            noteLinkChange(of: payload, before: stat)
+            context.steps(.payloadLinkUnlinked)
+            guard case .removed(let bytes) = collected else { continue }
+            // With one name left the last bytes go with it.
+            let last = stat.linkCount <= 2 && bytes == 0 ? stat.allocated : bytes
+            let first = intent.blobs.first { $0.payload?.hash == payload.hash }?.name ?? payload.hash
+            finished.blobBytes[first, default: 0] &+= last
+        }
+    }
+
+    private func restoreReferencesOfWhatStayed() throws(SystemCallFailure) {
+        guard let blobsFolder = try folders.openIfPresent("blobs") else { return }
+        for blob in intent.blobs {
+            guard let payload = blob.payload, try blobsFolder.statIfPresent(blob.name)?.kind == .symlink else {
+                continue
+            }
+            _ = store.ensureReference(from: blob.name, to: payload.hash)
+        }
+    }
+
+    /// Takes the repo's own folders away as far as they are empty, when nothing is left in it.
+    func tidyRepo(into finished: inout Finished) throws(SystemCallFailure) {
+        guard let repo = try context.scan(folders.folder), repo.snapshots.isEmpty, repo.refs.isEmpty,
+            repo.partials.isEmpty, repo.blobs.isEmpty, repo.manifests.isEmpty, repo.linkedFolders.isEmpty,
+            repo.blindSpot == nil
+        else { return }
+        for name in ["refs", "trees", ".no_exist"] as [BytePath] {
+            if try folders.repo.removeFolderIfEmpty(name) { context.steps(.folderRemoved) }
+        }
+        // A client makes `blobs` and then its snapshot's folder before it takes its first lock: where there is one of
+        // these, `blobs` is about to be used.
+        if try folders.repo.removeFolderIfEmpty("snapshots") {
+            context.steps(.folderRemoved)
+            if try folders.repo.removeFolderIfEmpty("blobs") { context.steps(.folderRemoved) }
+        }
+    }
+}
+
+/// An open folder that can be kept in a variable.
+final class FolderBox: Sendable {
+    let descriptor: OwnedDescriptor
+
+    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+}

@@ -1,2 +1,0 @@
-// Begun: see ARCHITECTURE.md.
-enum RemovalModule {}

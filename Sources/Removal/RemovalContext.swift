@@ -1,0 +1,30 @@
+internal import CacheScan
+internal import HubCache
+internal import LinuxIO
+
+/// What all parts of a removal share.
+struct RemovalContext: Sendable {
+    let root: CacheRoot
+    let settle: Duration
+    let reproof: @Sendable (RepoInventory, CommitHash?) -> [Kept]
+    let inUse: InUseTest
+    let assumesUnused: @Sendable (RepoInventory, CommitHash?) -> Bool
+    let cancellation: Cancellation
+    let event: @Sendable (RemovalEvent) -> Void
+    let steps: Steps
+
+    /// Looks at one repo.
+    ///
+    /// - Returns: nil when it is not there.
+    func scan(_ folder: BytePath) throws(SystemCallFailure) -> RepoInventory? {
+        let scan = CacheScan(root: root)
+        guard let repo = try scan.repoFolder(folder) else { return nil }
+        var store = StoreInventory()
+        store.isPresent = scan.hasStore()
+        return scan.scanRepo(repo, store: store)
+    }
+
+    func store(of repo: RepoInventory) -> StoreInventory { CacheScan(root: root).store(holding: repo.payloads) }
+
+    func steps(_ step: RemovalStep) { steps.reached(step) }
+}

@@ -1,0 +1,199 @@
+internal import CacheScan
+internal import HubCache
+internal import LinuxIO
+
+/// The store that all repos of a cache share, by its own rules (`_shared_blobs.py` of huggingface_hub): a payload goes only
+/// when its manifest is readable and none of its lines names a link that leads to it, all of it under the payload's lock.
+///
+/// Nothing here waits for a repo's lock.
+struct SharedStore: Sendable {
+    let context: RemovalContext
+    /// The repo on whose behalf; nil for payloads that nobody links to.
+    let folders: RepoFolders?
+
+    private static let manifestLimit = 16 << 20
+    private static let patience: UInt64 = 1_000_000_000
+
+    /// What a collection gave.
+    enum Collected: Sendable, Hashable {
+        /// It is gone, or was.
+        case removed(bytes: UInt64)
+        /// It stays: somebody links to it, or that cannot be told.
+        case stays(Kept)
+    }
+
+    /// Collects a payload if nobody links to it any more.
+    ///
+    /// - Parameter expected: what it has to be, if that is known.
+    func collect(_ payload: BytePath, expected: ParkedIdentity?, assumesUnused: () -> Bool)
+        throws(SystemCallFailure) -> Collected
+    {
+        let location = StoreInventory.location(of: payload)
+        guard CacheScan(root: context.root).hasStore(), let shelf = try openIfPresent(location.parent) else {
+            return .removed(bytes: 0)
+        }
+        // No manifest: nothing to collect by, and no lock is made for it.
+        guard try shelf.statIfPresent(suffixed(payload, ".refs"))?.kind == .regular else {
+            guard try shelf.statIfPresent(payload) != nil else { return .removed(bytes: 0) }
+            return .stays(Kept(by: .cannotTell, "the payload has no manifest of who links to it"))
+        }
+        guard let lock = try lock(payload, in: shelf) else {
+            return .stays(Kept(by: .lock, "the lock of payload '\(payload.display)' is held"))
+        }
+        defer { withExtendedLifetime(lock) {} }
+        guard let lines = try manifest(of: payload, in: shelf) else {
+            return .stays(Kept(by: .cannotTell, "the manifest of payload '\(payload.display)' cannot be read"))
+        }
+        let valid = lines.filter { isValid($0, location) }
+        if !valid.isEmpty {
+            if valid.count != lines.count { try writeManifest(valid, of: payload, in: shelf) }
+            return .stays(Kept(by: .foreignEntry, "'\(valid[0].display)' links to the payload"))
+        }
+        return try unlink(payload, in: shelf, at: location, expected: expected, assumesUnused: assumesUnused)
+    }
+
+    private func unlink(
+        _ payload: BytePath, in shelf: borrowing OwnedDescriptor, at location: BytePath, expected: ParkedIdentity?,
+        assumesUnused: () -> Bool
+    ) throws(SystemCallFailure) -> Collected {
+        var bytes: UInt64 = 0
+        if let stat = try shelf.statIfPresent(payload) {
+            guard stat.kind == .regular, stat.uid == context.root.stat.uid else {
+                return .stays(Kept(by: .foreignEntry, "the payload is not a file of the cache's owner"))
+            }
+            if let expected, ParkedIdentity(stat) != expected {
+                return .stays(Kept(by: .minAge, "the payload is another one now"))
+            }
+            let (answer, lease) = context.inUse.hold(FileInQuestion(location: location, linked: [], stat: stat))
+            defer { withExtendedLifetime(lease) {} }
+            switch answer {
+            case .free: break
+            case .taken: return .stays(Kept(by: .open, "a process has the payload open"))
+            case .unknown(let reason):
+                if !assumesUnused() {
+                    return .stays(Kept(by: .cannotTell, "the payload may be in use: \(displayText(of: reason))"))
+                }
+            }
+            try shelf.unlinkIfPresent(payload)
+            bytes = stat.freed
+            context.steps(.payloadUnlinked)
+        }
+        try shelf.unlinkIfPresent(suffixed(payload, ".refs"))
+        context.steps(.storeManifestUnlinked)
+        return .removed(bytes: bytes)
+    }
+
+    /// Makes sure that the manifest names a blob whose link is back in its place: a collection in between has dropped it.
+    ///
+    /// - Returns: false when that could not be done, so that the payload may be collected by others.
+    func ensureReference(from blob: BytePath, to payload: BytePath) -> Bool {
+        guard let folders else { return false }
+        let line = folders.folder.appending("blobs").appending(blob)
+        do throws(SystemCallFailure) {
+            let location = StoreInventory.location(of: payload)
+            guard let shelf = try openIfPresent(location.parent), let lock = try lock(payload, in: shelf) else {
+                return false
+            }
+            defer { withExtendedLifetime(lock) {} }
+            // It was gone before the link was: nothing here can bring it back.
+            guard try shelf.statIfPresent(payload) != nil else { return false }
+            guard try shelf.statIfPresent(suffixed(payload, ".refs")) != nil else { return true }
+            guard let lines = try manifest(of: payload, in: shelf) else { return false }
+            if lines.contains(line) { return true }
+            try writeManifest(lines + [line], of: payload, in: shelf)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func lock(_ payload: BytePath, in shelf: borrowing OwnedDescriptor) throws(SystemCallFailure)
+        -> HeldLockFile?
+    {
+        // Where flock is missing the clients use the existence of this file.
+        if try shelf.statIfPresent(suffixed(payload, ".lock.soft")) != nil { return nil }
+        let name = suffixed(payload, ".lock")
+        let deadline = monotonicNanoseconds() + Self.patience
+        while true {
+            let isNew = try shelf.statIfPresent(name) == nil
+            let file = try shelf.openLockFile(name)
+            if isNew { try file.setPermissions(0o666) }
+            let stat = try file.stat()
+            guard stat.kind == .regular else {
+                throw SystemCallFailure(call: "flock", errno: SystemCallFailure.notPermittedNumber, subject: name)
+            }
+            if try file.tryLock() == .locked, shelf.isStill(name, file) { return HeldLockFile(file, key: stat.key) }
+            if monotonicNanoseconds() >= deadline { return nil }
+            sleepMilliseconds(10)
+        }
+    }
+
+    /// - Returns: nil when it cannot be read as a manifest.
+    private func manifest(of payload: BytePath, in shelf: borrowing OwnedDescriptor) throws(SystemCallFailure)
+        -> [BytePath]?
+    {
+        let name = suffixed(payload, ".refs")
+        guard try shelf.statIfPresent(name)?.kind == .regular else { return nil }
+        let file: OwnedDescriptor
+        do throws(SystemCallFailure) {
+            file = try shelf.open(name, options: .keepAccessTime)
+        } catch {
+            return nil
+        }
+        guard let bytes = try file.readAll(limit: Self.manifestLimit) else { return nil }
+        return bytes.split(separator: 0x0a).map { BytePath(bytes: $0) }
+    }
+
+    /// Whether a line of a manifest names a link of a repo that leads to the payload. What cannot be looked at does.
+    private func isValid(_ line: BytePath, _ location: BytePath) -> Bool {
+        let parts = line.bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        guard parts.count == 3, RepoID(folder: BytePath(bytes: parts[0])) != nil, parts[1].elementsEqual("blobs".utf8)
+        else { return false }
+        let name = BytePath(bytes: parts[2])
+        guard !name.isEmpty, name != ".", name != ".." else { return false }
+        do throws(SystemCallFailure) {
+            guard let folder = try openIfPresent(line.parent) else { return false }
+            guard try folder.statIfPresent(name)?.kind == .symlink else { return false }
+            let text = try folder.readLink(name)
+            if text.bytes.first == UInt8(ascii: "/") {
+                return BytePath("/").resolvingLexically(BytePath(bytes: text.bytes.drop { $0 == 0x2f }))
+                    == BytePath(bytes: context.root.path.appending(location).bytes.drop { $0 == 0x2f })
+            }
+            return line.parent.resolvingLexically(text) == location
+        } catch {
+            return !error.isAbsent
+        }
+    }
+
+    private func writeManifest(_ lines: [BytePath], of payload: BytePath, in shelf: borrowing OwnedDescriptor)
+        throws(SystemCallFailure)
+    {
+        let name = suffixed(payload, ".refs")
+        let temporary = suffixed(name, "." + randomOperationName().text.prefix(8) + ".tmp")
+        do throws(SystemCallFailure) {
+            let file = try shelf.createFile(temporary, permissions: 0o666)
+            try file.setPermissions(0o666)
+            try file.write(lines.flatMap { $0.bytes + [0x0a] })
+            try file.synchronize()
+            try shelf.rename(temporary, to: shelf, name, .replace)
+        } catch {
+            _ = try? shelf.unlinkIfPresent(temporary)
+            throw error
+        }
+        context.steps(.storeManifestWritten)
+    }
+
+    /// Opens a folder below the root. A link on the way is an error: what is behind it was not looked at.
+    private func openIfPresent(_ path: BytePath) throws(SystemCallFailure) -> OwnedDescriptor? {
+        do throws(SystemCallFailure) {
+            return try context.root.open(path, options: [.directory, .keepAccessTime])
+        } catch {
+            if error.isAbsent { return nil }
+            throw error
+        }
+    }
+
+    private func suffixed(_ name: BytePath, _ suffix: some StringProtocol) -> BytePath {
+        BytePath(bytes: name.bytes + Array(suffix.utf8))
+    }
+}
