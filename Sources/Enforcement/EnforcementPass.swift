@@ -102,7 +102,7 @@ public struct EnforcementPass {
         }
         var result = PassOutcome(plan: planner(facts, learned).plan(evidence: lookOnce))
         while !isCancelled() {
-            let pending = result.plan.caches.flatMap(\.actions).filter { !done.contains($0.item) }
+            let pending = result.plan.sequence.filter { !done.contains($0.item) }
             var batch: [PlannedAction] = []
             var hasRefusal = false
             for action in pending.prefix(Self.batchSize) {

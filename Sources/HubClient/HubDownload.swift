@@ -51,8 +51,7 @@ extension HubClient {
         guard download.offset <= download.size else {
             throw HubFailure(
                 code: .digestMismatch, detail: "more is here than the \(download.size) bytes of the content",
-                attempt: 1,
-                attempts: 1, retryAfter: nil)
+                attempt: 1, attempts: 1, retryAfter: nil)
         }
         let state = DownloadState(download, sink: sink, progress: progress)
         let deadline = clock.now() + settings.downloadTimeout
@@ -131,22 +130,25 @@ private final class DownloadState {
         if type.hasPrefix("text/html"), !name.hasSuffix(".html"), !name.hasSuffix(".htm") {
             throw .malformed("a web page in place of the content")
         }
-        let isRange = head.status == 206
-        if isRange {
-            guard offset > 0, try head.value("content-range") == range(offset) else {
+        let isPart = head.status == 206
+        if isPart {
+            guard offset > 0, isRange(try head.value("content-range"), from: offset) else {
                 avoidsRanges = true
                 throw .malformed("another range than was asked for")
             }
         }
-        let start = isRange ? offset : 0
+        let start = isPart ? offset : 0
         if let length = try head.number("content-length"), length != download.size - start {
             throw .malformed("a content of \(length) bytes in place of \(download.size - start)")
         }
         excess = received - start
     }
 
-    /// The only right answer to a range to the end.
-    private func range(_ offset: UInt64) -> String { "bytes \(offset)-\(download.size - 1)/\(download.size)" }
+    /// Whether it is a right answer to a range to the end; a server need not know the whole length (RFC 9110, 14.4).
+    private func isRange(_ stated: String?, from offset: UInt64) -> Bool {
+        let range = "bytes \(offset)-\(download.size - 1)/"
+        return stated == range + "\(download.size)" || stated == range + "*"
+    }
 
     func take(_ bytes: Span<UInt8>) throws(ExchangeFailure) {
         let skipped = min(excess, UInt64(bytes.count))

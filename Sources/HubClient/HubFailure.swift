@@ -40,7 +40,7 @@ extension HubClient {
         while true {
             attempt += 1
             var silence: HubSilence?
-            // The longest wait one asks for, of the endpoint that asks for the shortest.
+            // The wait that the most modest of the endpoints asks for.
             var asked: Duration?
             for (index, endpoint) in endpoints.enumerated() where refusals[index] == nil {
                 do throws(AskFailure) {

@@ -66,7 +66,7 @@ struct Recovery {
         _ name: BytePath, _ stat: FileStat, _ folders: RepoFolders, _ outcomes: inout [RecoveryOutcome]
     ) -> RecoveryOutcome.Result? {
         guard Intent.isOperationName(name) else { return .left(reason: "its name is none of an operation") }
-        guard stat.kind == .regular, stat.linkCount == 1, stat.uid == effectiveUser(),
+        guard stat.kind == .regular, stat.linkCount <= 2, stat.uid == effectiveUser(),
             stat.key.device == folders.stat.key.device, stat.size < UInt64(Intent.sizeLimit)
         else { return .left(reason: "its intent is not a plain file of ours") }
         do throws(SystemCallFailure) {
@@ -77,6 +77,12 @@ struct Recovery {
             guard try file.tryLock() == .locked else { return .live }
             // Somebody has just finished it.
             guard parking.isStill(fileName, file) else { return nil }
+            // Published without RENAME_NOREPLACE, and killed between the two names.
+            let draft = BytePath(bytes: name.bytes + Array(".draft".utf8))
+            if stat.linkCount == 2, try parking.statIfPresent(draft)?.key == stat.key {
+                try parking.unlinkIfPresent(draft)
+            }
+            guard try file.stat().linkCount == 1 else { return .left(reason: "its intent has another name") }
             guard let bytes = try file.readAll(limit: Intent.sizeLimit),
                 let record = IntentRecord(decoding: bytes, operation: name)
             else { return .left(reason: "its intent is torn or says what no operation says") }

@@ -214,6 +214,8 @@ extension RemovalFailure {
                 "mount the filesystem writable again, and see the kernel's log for why it is not"
             } else if failure.isFull {
                 "free a little room first: an operation needs a few kilobytes"
+            } else if failure.errno == SystemCallFailure.otherDeviceNumber {
+                "remove it where it really is: it lies in a lower layer of an overlay or behind another mount"
             } else if failure.isLink {
                 "see what the symbolic link is for: none belongs there"
             } else {

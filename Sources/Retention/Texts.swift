@@ -36,7 +36,7 @@ extension FactValue {
         switch self {
         case .bytes(let bytes): byteText(bytes)
         case .seconds(let seconds): secondsText(seconds)
-        case .time(let time): "\(time.seconds)"
+        case .time(let time): CalendarTime.text(of: time)
         case .count(let count): "\(count)"
         case .text(let text): text
         }

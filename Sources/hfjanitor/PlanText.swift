@@ -14,7 +14,7 @@ struct PlanText {
         let hub = action.hub == .unasked ? "; the Hub was not asked yet" : ""
         return "remove  \(padded(size(action)))  \(names.display(action.item))  "
             + Terminal.styled(
-                "\(displayText(of: action.rule)): \(Self.text(of: action.reason))\(hub)", .dim)
+                "\(displayText(of: action.rule)): \(displayText(of: action.reason.text))\(hub)", .dim)
     }
 
     /// The line of something that a rule matched and that stays.
@@ -60,7 +60,7 @@ struct PlanText {
         for tried in explanation.tried {
             Terminal.print(
                 "  rule '\(displayText(of: tried.rule))': \(tried.isMatched ? "fits" : "does not fit"): "
-                    + Self.text(of: tried.reason))
+                    + displayText(of: tried.reason.text))
         }
         if explanation.tried.isEmpty { Terminal.print("  the policy has no rules") }
         for kept in explanation.keptBy {
@@ -116,35 +116,5 @@ struct PlanText {
             text += ", \(formatBytes(plan.freeBytesIfRefused)) if the Hub refuses what it was not asked yet"
         }
         return text + (plan.isReached ? "" : "; the target is not reached")
-    }
-
-    /// A reason in words: `unused-for 51 days (limit 45 days, by atime)`.
-    static func text(of reason: Reason) -> String {
-        var text = displayText(of: reason.fact)
-        if let value = reason.value { text += " " + Self.text(of: value) }
-        var besides: [String] = []
-        if let limit = reason.limit { besides.append("limit \(Self.text(of: limit))") }
-        if let source = reason.source { besides.append("by \(displayText(of: source))") }
-        return besides.isEmpty ? text : text + " (\(besides.joined(separator: ", ")))"
-    }
-
-    private static func text(of value: FactValue) -> String {
-        switch value {
-        case .bytes(let bytes): formatBytes(bytes)
-        case .seconds(let seconds): formatSpan(seconds)
-        case .count(let count): String(count)
-        case .time(let time): formatTime(time)
-        case .text(let text): displayText(of: text)
-        }
-    }
-}
-
-/// A length of time for a person, in the unit that fits.
-func formatSpan(_ seconds: Int64) -> String {
-    switch seconds.magnitude {
-    case ..<120: "\(seconds) s"
-    case ..<7200: "\(seconds / 60) min"
-    case ..<(48 * 3600): "\(seconds / 3600) h"
-    default: "\(seconds / 86400) days"
     }
 }

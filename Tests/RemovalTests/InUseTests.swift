@@ -214,17 +214,17 @@ import Testing
     @Test(.enabled(if: geteuid() == 0, "needs root to mount an overlay"))
     func onAnOverlayTheCallerIsAsked() throws {
         try withTestCache(in: "/tmp") { cache in
+            // overlayfs says "free" of a mapped file: it must not be believed.
+            for folder in ["lower", "upper", "work"] { try cache.outer.makeFolder(BytePath(folder)) }
+            let base = cache.outer.path.text
+            let options = "lowerdir=\(base)/lower,upperdir=\(base)/upper,workdir=\(base)/work"
+            try run("/bin/mount", ["-t", "overlay", "overlay", "-o", options, "\(base)/hub"])
+            defer { try? run("/bin/umount", ["-l", "\(base)/hub"]) }
             let repo = cache.repo()
             try repo.file("a.bin", [1], at: commit(1))
-            // overlayfs says "free" of a mapped file: it must not be believed.
-            for folder in ["upper", "work", "merged"] { try cache.outer.makeFolder(BytePath(folder)) }
-            let base = cache.outer.path.text
-            let options = "lowerdir=\(base)/hub,upperdir=\(base)/upper,workdir=\(base)/work"
-            try run("/bin/mount", ["-t", "overlay", "overlay", "-o", options, "\(base)/merged"])
-            defer { try? run("/bin/umount", ["-l", "\(base)/merged"]) }
             func result(_ answer: ProbeAnswer, assumed: Bool = false) throws -> RemovalResult {
                 Remover(
-                    root: try CacheRoot(opening: BytePath("\(base)/merged")), settle: .milliseconds(10),
+                    root: try CacheRoot(opening: cache.path), settle: .milliseconds(10),
                     inUse: { _, _ in answer }, assumesUnused: { _, _ in assumed }
                 ).remove([repo.request([commit(1)])])[0].result
             }
