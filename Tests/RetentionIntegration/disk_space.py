@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -13,6 +14,9 @@ from disks import MB, Disk, allocated
 from ground import ORG, Ground, Run
 
 MODEL_MIB = 12
+PATIENCE = 20
+"""Seconds that a pass may wait for freed bytes to appear when it knows that not all of them will."""
+
 COUNT = 8
 
 SLACK = {
@@ -164,17 +168,21 @@ def reflinks(ground: Ground, kind: str) -> None:
     rules = f'rules:\n  - {{name: these, match: {{repo: ["{ORG}/shared", "{ORG}/plain"]}}}}\n'
     policy = policy_for(ground, (cache, "irreplaceable: evict"), rules=rules)
     before = disk.free()
-    planned, done = plan_then_enforce(ground, policy)
+    planned = ground.janitor("plan", "--policy", policy, "--json")
+    done = ground.janitor("enforce", "--policy", policy, interrupt=PATIENCE)
     measured = disk.free() - before
-    ground.equal(done.status, 0, f"exit of {done}")
-    actions = {action["repo"]: action for action in actions_of(planned)}
+    ground.check(done.seconds < PATIENCE, f"after {PATIENCE} s it still waited for bytes that were only an upper bound: {done}")
+    ground.check(done.status == 0 or done.seconds >= PATIENCE, f"exit of {done}")
+    actions = {action["repo"]: action for action in actions_of(planned.json)}
     ground.equal(sorted(actions), [f"model/{ORG}/plain", f"model/{ORG}/shared"], "planned")
     predicted = sum(action["bytes"] for action in actions.values())
     state = f"{kind}: predicted {predicted}, measured {measured}: {actions}"
     ground.note(f"{kind}: predicted at most {predicted}, measured {measured}")
     if len(actions) == 2:
         ground.check(actions[f"model/{ORG}/shared"]["bytes_at_most"], f"an upper bound, but it does not say so: {state}")
-        ground.check(not actions[f"model/{ORG}/plain"]["bytes_at_most"], f"exact, but it says at most: {state}")
+        says = actions[f"model/{ORG}/plain"]["bytes_at_most"]
+        # On btrfs small files are in the metadata, and what they give back cannot be said.
+        ground.check(not says or kind == "btrfs", f"exact, but it says at most: {state}")
         ground.check(abs(measured - actions[f"model/{ORG}/plain"]["bytes"]) <= SLACK[kind] + 65536, state)
     ground.check(measured <= predicted + SLACK[kind], f"more came back than the upper bound: {state}")
     ground.check(not cache.has(f"{ORG}/shared", shared) and not cache.has(f"{ORG}/plain", plain), "still there")
@@ -297,3 +305,33 @@ def order_and_leftovers(ground: Ground) -> None:
     ground.check(disk.free() > free_before + 15 * MB, "less came back than was removed")
     ground.check(all(cache.has(id, models[id]) for id in (f"{ORG}/m1", f"{ORG}/m2")), "a younger model went")
     cache.judge()
+
+
+def brim(ground: Ground, kind: str) -> None:
+    """Not one byte is free, as after a download that died of it: there must be a way out."""
+    disk = ground.disk(kind)
+    cache = Cache(ground, disk.path / "hub")
+    models = {f"{ORG}/m{number}": cache.model(f"{ORG}/m{number}", 8, days=30 - number) for number in range(3)}
+    disk.fill(leave=MB)
+    try:
+        with (disk.path / "rest").open("wb", buffering=0) as rest:
+            while rest.write(bytes(4096)):
+                os.fsync(rest.fileno())
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+    left = disk.free()
+    policy = policy_for(ground, (cache, "min-free: 5MB, target-free: 6MB"))
+    done = ground.janitor("enforce", "--policy", policy)
+    ground.equal(done.status, 0, f"exit with {left} bytes free: {done}")
+    gone = [id for id, commit in models.items() if not cache.has(id, commit)]
+    ground.equal(gone, [f"{ORG}/m0"], f"gone with {left} bytes free")
+    ground.check(not cache.leftovers(), lambda: f"left: {cache.leftovers()}")
+    (disk.path / "rest").unlink(missing_ok=True)
+    (disk.path / "ballast").unlink()
+    cache.judge()
+
+
+for kind in ("ext4", "xfs"):
+    proof(NEWEST, name=f"brim-{kind}", about=f"{kind} without one free byte: enforce makes room all the same")(
+        lambda ground, kind=kind: brim(ground, kind)
+    )

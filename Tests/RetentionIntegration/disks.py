@@ -3,6 +3,7 @@ kernel takes back what a killed run leaves."""
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import time
@@ -16,9 +17,9 @@ MAKE = {
     # No blocks reserved for root: what is free is then free for everyone.
     "ext4": ["mkfs.ext4", "-q", "-F", "-m", "0"],
     "xfs": ["mkfs.xfs", "-q", "-f"],
-    "btrfs": ["mkfs.btrfs", "-q", "-f", "-m", "single", "-d", "single"],
+    # Data and metadata in the same chunks: else so small a one has no room for metadata once data has been everywhere.
+    "btrfs": ["mkfs.btrfs", "-q", "-f", "--mixed", "-m", "single", "-d", "single"],
 }
-
 
 class NoDisk(Exception):
     """This machine cannot mount such a filesystem."""
@@ -78,13 +79,21 @@ class Disk:
         if excess <= 0:
             raise RuntimeError(f"only {self.free()} bytes are free, {leave} were to be left")
         with (self.path / "ballast").open("wb") as ballast:
-            os.posix_fallocate(ballast.fileno(), 0, excess)
-        for _ in range(3):  # the allocation has a price of its own
+            size = 0
+            # btrfs promises more than it gives: less is taken then, and the caller measures what is left.
+            while excess >= MIB:
+                try:
+                    os.posix_fallocate(ballast.fileno(), size, excess)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    excess //= 2
+                    continue
+                size += excess
+                excess = self.free() - leave
             missing = leave - self.free()
-            if missing <= 0:
-                break
-            with (self.path / "ballast").open("r+b") as ballast:
-                ballast.truncate(max(0, os.fstat(ballast.fileno()).st_size - missing))
+            if missing > 0:
+                ballast.truncate(max(0, size - missing))
 
     def backdate(self, seconds: int, top: Path) -> None:
         """Moves the times of change and birth of everything below `top` so far back. ext4 only: no running kernel lets

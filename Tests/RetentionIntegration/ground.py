@@ -245,15 +245,21 @@ class Ground:
         return str(line).strip()
 
     def janitor(
-        self, *arguments: Any, uid: int | None = None, more: dict[str, str] | None = None, timeout: float = 150
-    ) -> Run:
-        """Runs the program to its end."""
+        self, *arguments: Any, uid: int | None = None, more: dict[str, str] | None = None, timeout: float = 150,
+        interrupt: float | None = None,
+    ) -> Run:  # fmt: skip
+        """Runs the program to its end; `interrupt` sends it SIGINT after so many seconds, which ends it in order."""
         words = [str(argument) for argument in arguments]
         started = time.monotonic()
         process = self.start(
             [self.program, *words], uid, more, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
         )
         try:
+            if interrupt is not None:
+                try:
+                    process.wait(interrupt)  # what it prints fits into the pipes
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             stack = kernel_state(process.pid)

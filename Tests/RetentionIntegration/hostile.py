@@ -235,7 +235,7 @@ def blobs_of_odd_kinds(repo: Path, commit: Commit, outside: Path) -> None:
     (blobs / ("33" * 32)).symlink_to("33" * 32)
     (outside / "partial").write_bytes(b"partial")
     (blobs / f"{'44' * 32}.0123abcd.incomplete").symlink_to(outside / "partial")
-    os.link(outside / "partial", blobs / f"{'55' * 32}.0123abcd.incomplete")
+    (blobs / f"{'55' * 32}.0123abcd.incomplete").symlink_to("../../../../outside")
     os.mkfifo(blobs / f"{'66' * 32}.incomplete")
 
 

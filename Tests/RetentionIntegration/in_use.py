@@ -186,7 +186,7 @@ def download_under_way(ground: Ground) -> None:
     big = weights.safetensors_file("arriving-more", ["more.weight"], 512 * 24, 1024)
     new = cache.publish(f"{ORG}/arriving", shared | {"more.safetensors": big})
     free = cache.model(f"{ORG}/free")
-    fault = Fault("slow", path=f"/*/{new.files['more.safetensors'].sha256}", origin="cdn", method="GET", rate=4_000_000)
+    fault = Fault("slow", path=f"/*/{new.files['more.safetensors'].sha256}", origin="cdn", method="GET", rate=1_000_000)
     ground.servers.faults.add(fault)
     client = ground.start(cache.client_command("snapshot_download", {"repo_id": f"{ORG}/arriving", "cache_dir": str(cache.path)}))
     blobs = cache.folder(f"{ORG}/arriving") / "blobs"
@@ -224,12 +224,14 @@ def loader_between_shards(ground: Ground) -> None:
         cache.age(id, 30)
         free = cache.model(f"{ORG}/free-{options}")
         shards = [cache.snapshot(id, commit) / name for name in sorted(commit.files) if name.endswith(".safetensors")]
-        loader = ground.script("use", "shards", *shards)
+        go_on = ground.base / f"go-on-{options}"
+        loader = ground.script("use", "shards", go_on, *shards)
         assert ground.await_line(loader).startswith("read ")
         policy = everything_goes(ground, cache)
         found = kept_by(ground, cache, id, policy)
         ground.check(keepers & set(found), f"{options}: to be kept by {sorted(keepers)}, explain says {found}")
         done = ground.janitor("enforce", "--policy", policy)
+        go_on.touch()
         ground.check(loader.wait(60) == 0, f"{options}: the loader failed: {done}")
         ground.check(not cache.is_whole(id, commit), lambda: f"{options}: lost {cache.is_whole(id, commit)}: {done}")
         ground.check(not cache.has(f"{ORG}/free-{options}", free), f"{options}: what is free did not go: {done}")
@@ -237,19 +239,18 @@ def loader_between_shards(ground: Ground) -> None:
 
 @proof()
 def named_by_process(ground: Ground) -> None:
-    """A server that names the model on its command line or in its environment, and holds no file of it."""
+    """A server that names the model on its command line and holds no file of it."""
     guarded = Guarded(ground)
     cache = guarded.cache
-    for id, arguments, more in (
-        (f"{ORG}/by-argument", ["--model", f"{ORG}/by-argument"], {}),
-        (f"{ORG}/by-value", [f"--model={ORG}/by-value"], {}),
-        (f"{ORG}/by-path", [str(cache.folder(f"{ORG}/by-path") / "snapshots")], {}),
-        (f"{ORG}/by-environment", [], {"MODEL_ID": f"{ORG}/by-environment"}),
+    for id, arguments in (
+        (f"{ORG}/by-argument", ["--model", f"{ORG}/by-argument"]),
+        (f"{ORG}/by-value", [f"--model={ORG}/by-value"]),
+        (f"{ORG}/by-path", [str(cache.folder(f"{ORG}/by-path") / "snapshots")]),
     ):
         commit = cache.model(id)
         process = ground.start(
             [ground.python, "-c", "import sys, time; print('ready', flush=True); time.sleep(600)", *arguments],
-            more=more, stdout=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         ground.await_line(process)
         guarded.use(id, "named-by-process", lambda process=process: end(process), commit)

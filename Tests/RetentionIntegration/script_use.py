@@ -9,14 +9,15 @@ import time
 if __name__ == "__main__":
     how, paths = sys.argv[1], sys.argv[2:]
     kept = []
-    if how == "shards":  # a loader: one shard after another, each closed again
+    if how == "shards":  # a loader: one shard after another, each closed again; it pauses until the first path is there
         print("ready", flush=True)
-        for path in paths:
+        for path in paths[1:]:
             with open(path, "rb") as shard:
                 while shard.read(1 << 20):
                     pass
             print(f"read {path}", flush=True)
-            time.sleep(1.0)
+            while not os.path.exists(paths[0]):
+                time.sleep(0.05)
         sys.exit(0)
     for path in paths:
         if how == "open":
