@@ -63,20 +63,6 @@ public struct CacheScan: Sendable {
         return result
     }
 
-    /// The folder of one repo, without listing the root.
-    ///
-    /// - Returns: nil when there is none.
-    /// - Throws: `SystemCallFailure` as statx(2), but for a folder that is not there.
-    public func folder(of id: RepoID) throws(SystemCallFailure) -> CacheListing.RepoFolder? {
-        let stat: FileStat
-        do throws(SystemCallFailure) { stat = try root.stat(of: id.folder) } catch {
-            if error.isAbsent { return nil }
-            throw error
-        }
-        guard stat.kind == .directory || stat.kind == .symlink else { return nil }
-        return CacheListing.RepoFolder(id: id, entry: DirectoryEntry(name: id.folder, stat: stat))
-    }
-
     /// Looks into one repo's folder.
     public func scanRepo(_ repo: CacheListing.RepoFolder, store: StoreInventory) -> RepoInventory {
         RepoScan.scan(root: root, entry: repo.entry, id: repo.id, hasStore: store.isPresent)

@@ -5,6 +5,7 @@ public import Ledger
 public import LinuxIO
 internal import Removal
 internal import Retention
+internal import Synchronization
 
 extension Enforcer {
     /// Has items removed, all at once, and says what became of each, in the same order.
@@ -114,17 +115,19 @@ extension Enforcer {
         }
     }
 
-    /// What removes from a cache.
+    /// What removes from a cache: one for the whole run, since it knows which changes of times were its own.
     private func remover(for cache: Int, overrides: Overrides) -> Remover {
+        if let known = removers.withLock({ $0[cache] }) { return known }
         let root = caches[cache].root
         let facts = caches[cache].facts
-        // A look at processes of its own: the one that the plan was made by may be minutes old.
-        let probe = UseProbe(root: root, ledger: ledger, assumeUnusedAfter: nil, now: currentTime())
+        let looks = RecentLooks { [ledger] in
+            UseProbe(root: root, ledger: ledger, assumeUnusedAfter: nil, now: currentTime())
+        }
         let unusedAfter = facts.policy.assumeUnusedAfter.map { $0.components.seconds &* 1_000_000_000 }
         let now = settings.now
-        return Remover(
+        let remover = Remover(
             root: root, settle: settings.settle,
-            reproof: { overrides.applied(to: Self.reproof($0, $1, probe, in: root)) },
+            reproof: { overrides.applied(to: Self.reproof($0, $1, looks.recent(), in: root)) },
             assumesUnused: { repo, commit in
                 if overrides.assumesUnused { return true }
                 guard let unusedAfter, let commit, let place = facts.repos.firstIndex(where: { $0.id == repo.id }),
@@ -133,6 +136,8 @@ extension Enforcer {
                 else { return false }
                 return now.nanoseconds &- use.time.nanoseconds >= unusedAfter
             }, cancellation: cancellation)
+        removers.withLock { $0[cache] = remover }
+        return remover
     }
 
     /// What besides locks and open files keeps a revision, or files of a repo.
@@ -151,5 +156,24 @@ extension Enforcer {
             }
         }
         return probe.standingKeepers(of: commit, files: files, in: repo)
+    }
+}
+
+/// A look at processes that is never older than a moment: the one that the plan was made by may be minutes old, and one for
+/// each item would cost more than removing it.
+private final class RecentLooks: Sendable {
+    private let make: @Sendable () -> UseProbe
+    private let last = Mutex<(probe: UseProbe, madeAt: UInt64)?>(nil)
+    private static let lifetime: UInt64 = 1_000_000_000
+
+    init(_ make: @escaping @Sendable () -> UseProbe) { self.make = make }
+
+    func recent() -> UseProbe {
+        last.withLock { last in
+            if let last, monotonicNanoseconds() &- last.madeAt < Self.lifetime { return last.probe }
+            let probe = make()
+            last = (probe, monotonicNanoseconds())
+            return probe
+        }
     }
 }

@@ -2,7 +2,9 @@ public import HubCache
 internal import InUse
 public import Ledger
 public import LinuxIO
+internal import Removal
 public import Retention
+internal import Synchronization
 
 /// What the Hub says when it is asked whether it would give a file back.
 public enum HubReply: Sendable, Hashable {
@@ -47,6 +49,8 @@ public final class Enforcer: Sendable {
     let ledger: Ledger
     let cancellation: Cancellation
     let usePass = UsePass()
+    /// By cache. One enforcer removes with one set of overrides.
+    let removers = Mutex<[Int: Remover]>([:])
 
     /// Makes an enforcer.
     ///

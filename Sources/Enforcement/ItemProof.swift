@@ -61,7 +61,7 @@ extension Enforcer {
     /// A repo as it is now.
     private func inventory(of place: Int, cache: Int) -> RepoInventory? {
         let scan = CacheScan(root: caches[cache].root)
-        guard let folder = try? scan.folder(of: caches[cache].facts.repos[place].id) else { return nil }
+        guard let folder = try? scan.repoFolder(caches[cache].facts.repos[place].folder) else { return nil }
         return scan.scanRepo(folder, store: caches[cache].store)
     }
 

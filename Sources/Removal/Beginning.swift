@@ -57,7 +57,8 @@ struct Beginning {
             items = removePartials(items, folders: folders, repo: repo)
             return try park(items, folders: folders)
         } catch {
-            settle(items.filter { item in !settled.contains { $0.item == item } }, result(of: error))
+            let done = Set(settled.map(\.item))
+            settle(items.filter { !done.contains($0) }, result(of: error))
             return nil
         }
     }

@@ -16,6 +16,7 @@ struct Ending {
             try operation.close()
             return reason.result(folder)
         } catch {
+            if context.isGone(operation.folders) { return .removed(bytes: 0) }
             return .failed(unfinished(error, folder, "what is out of the way is put back by the next run"))
         }
     }
@@ -31,6 +32,10 @@ struct Ending {
         let operation = waiting.operation
         context.steps(.settled)
         let items = waiting.revisions + waiting.orphans
+        if context.isGone(operation.folders) {
+            // Somebody removed the repo with all that we had in it.
+            return items.map { ($0, .removed(bytes: 0)) }
+        }
         do throws(Abandoned) {
             if context.cancellation.isCancelled { throw .changed("stopped before it was decided") }
             guard operation.isOurs else { throw .changed("somebody else removed the operation's intent") }
@@ -208,9 +213,12 @@ struct Ending {
 }
 
 extension RemovalContext {
+    /// Whether a repo's folder was removed. One that was only renamed is still ours to make whole.
+    func isGone(_ folders: RepoFolders) -> Bool { (try? folders.repo.stat())?.linkCount == 0 }
+
     /// Whether a repo's folder is a link.
     func isLink(_ folder: BytePath) -> Bool {
         guard let top = try? root.open(.empty, options: [.directory, .keepAccessTime]) else { return true }
-        return (try? top.stat(of: folder))?.kind != .directory
+        return (try? top.stat(of: folder))?.kind == .symlink
     }
 }

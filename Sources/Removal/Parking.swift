@@ -136,8 +136,13 @@ extension Operation {
                 // A member of the group may not belong to it; the folder is good without.
                 let stat = try made.stat()
                 if stat.gid != folder.gid { try? made.setGroup(folder.gid) }
-                if stat.permissions != folder.permissions { try made.setPermissions(folder.permissions) }
+                if stat.permissions != folder.permissions { try made.setPermissions(folder.permissions | 0o700) }
                 context.steps(.skeletonFolderMade)
+            }
+            // Last, since one may not be made in a folder that its owner may not write to.
+            for folder in revision.folders where folder.permissions & 0o700 != 0o700 {
+                try parking.open(top.appending(folder.path), options: [.directory, .keepAccessTime])
+                    .setPermissions(folder.permissions)
             }
         }
     }

@@ -3,7 +3,7 @@
 package enum RemovalStep: String, Sendable, CaseIterable {
     case locked, folderMade, intentWritten, intentPublished, skeletonFolderMade, refParked, snapshotParked
     case snapshotFileParked, payloadLinked, blobParked, parked, settled
-    case blobRestored, snapshotFileRestored, snapshotRestored, refRestored, payloadRestored
+    case blobRestored, snapshotFileRestored, snapshotRestored, refRestored
     case decided, snapshotFileUnlinked, snapshotFolderRemoved, refUnlinked, blobUnlinked, payloadLinkUnlinked
     case payloadUnlinked, storeManifestUnlinked, storeManifestWritten, manifestUnlinked, markerUnlinked
     case folderRemoved, intentRemoved, partialUnlinked

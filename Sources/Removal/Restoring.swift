@@ -259,7 +259,8 @@ extension Operation {
             isWhole = isWhole && isBack
         }
         restoreReferences()
-        try dropPayloadNames()
+        // What stays parked may need its payload's second name.
+        if isWhole { try dropPayloadNames() }
         return isWhole
     }
 

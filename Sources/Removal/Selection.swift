@@ -95,6 +95,19 @@ struct Selector {
                 return .kept([Kept(by: .foreignEntry, "'\(entry.path.display)' is on another filesystem")])
             }
         }
+        // A folder that its owner may not change could be taken away but never emptied.
+        if effectiveUser() != 0, let closed = walk.folders.first(where: { $0.stat.permissions & 0o300 != 0o300 }) {
+            return .failed(
+                RemovalFailure(
+                    what:
+                        "\(folders.folder.display): the folder '\(closed.path.display)' of a revision is write-protected",
+                    errno: SystemCallFailure.notPermittedNumber, remedy: "chmod u+wx it if it is to go"))
+        }
+        for file in snapshot.files {
+            guard case .blob(let name) = file.link, let blob = repo.blobs[name], blob.stat.uid != folders.stat.uid
+            else { continue }
+            return .failed(foreignOwner(BytePath("blobs").appending(name), uid: blob.stat.uid))
+        }
         let others = walk.files.filter { $0.stat.kind != .symlink }
         guard let first = others.first else { return nil }
         if let odd = others.first(where: { $0.stat.kind != .regular }) {

@@ -263,12 +263,12 @@ private func commit(_ digit: Character) -> CommitHash {
         ledger.note(clock: reading(500), isTrusted: false)
         #expect(ledger.lastClock == reading(1000))
         // Within a minute of the same start of the machine it is not worth a write.
-        ledger.note(clock: reading(2000, 6), isTrusted: false)
+        ledger.note(clock: reading(1030, 6), isTrusted: false)
         #expect(ledger.lastClock == reading(1000))
-        ledger.note(clock: reading(60_000_001_000, 7), isTrusted: false)
-        #expect(ledger.lastClock == reading(60_000_001_000, 7))
-        ledger.note(clock: reading(60_000_002_000, 1, "b"), isTrusted: false)
-        #expect(ledger.lastClock == reading(60_000_002_000, 1, "b"))
+        ledger.note(clock: reading(1070, 7), isTrusted: false)
+        #expect(ledger.lastClock == reading(1070, 7))
+        ledger.note(clock: reading(1071, 1, "b"), isTrusted: false)
+        #expect(ledger.lastClock == reading(1071, 1, "b"))
         ledger.note(clock: reading(500, 2, "b"), isTrusted: true)
         #expect(ledger.lastClock == reading(500, 2, "b"))
     }

@@ -179,3 +179,43 @@ struct CrashScene: CustomTestStringConvertible, Sendable {
         }
     }
 }
+
+/// The list of steps is the truth: no step is never reached, so that the crash tests have seen them all.
+@Suite struct StepTests {
+    @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/strace"), "needs strace"))
+    func everyStepIsReached() throws {
+        var seen: Set<String> = []
+        for scene in CrashScene.all {
+            try withTestCache { cache in
+                let items = try scene.build(cache)
+                let run = try RemovalRun.removal(cache, items)
+                seen.formUnion(run.steps)
+            }
+            // Killed when everything is out of the way, and put back.
+            for wrapper in [[], withoutRenames] {
+                try withTestCache { cache in
+                    let items = try scene.build(cache)
+                    let whole = try RemovalRun.removal(cache, items, killAt: 10_000, wrapper: wrapper)
+                    seen.formUnion(whole.steps)
+                }
+                try withTestCache { cache in
+                    let items = try scene.build(cache)
+                    let first = try withTestCache { other in
+                        _ = try scene.build(other)
+                        return try RemovalRun.removal(other, items, wrapper: wrapper).steps
+                    }
+                    let parked = (first.firstIndex(of: "parked") ?? 0) + 1
+                    _ = try RemovalRun.removal(cache, items, killAt: parked, wrapper: wrapper)
+                    seen.formUnion(try RemovalRun.run(cache, wrapper: wrapper, ["recover"]).steps)
+                }
+            }
+        }
+        let missing = RemovalStep.allCases.map(\.rawValue).filter { !seen.contains($0) }
+        #expect(missing == [])
+    }
+
+    private let withoutRenames = [
+        "/usr/bin/strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2", "-e",
+        "inject=renameat2:error=EINVAL:when=1+",
+    ]
+}

@@ -1,0 +1,156 @@
+import CacheScan
+import Enforcement
+import HubCache
+import Ledger
+import LinuxIO
+import Retention
+import TestSupport
+import Testing
+import Verification
+
+/// The bytes that are predicted are those that the disk gets back, over both hops and hard links.
+@Suite struct BytesTests {
+    /// Large enough that folders and lock files do not matter.
+    private static let size = 1 << 18
+    /// What folders and lock files may come to.
+    private static let slack: UInt64 = 8 * 4096
+
+    private func content(_ digit: UInt8) -> [UInt8] { [UInt8](repeating: digit, count: Self.size) }
+
+    private func gather(_ cache: TestCache) throws -> Enforcer {
+        let ledger = Ledger.disabled
+        let root = try CacheRoot(opening: cache.path)
+        var policy = CachePolicy(path: root.path)
+        policy.minAge = .zero
+        let now = currentTime()
+        let gathered = try FactsGatherer(ledger: ledger, memory: Memory(ledger)).gather(
+            root, policy: policy, of: Policy(), now: now)
+        var settings = Enforcer.Settings(policy: Policy(), now: now)
+        settings.settle = .milliseconds(50)
+        return Enforcer(caches: [gathered], settings: settings, ledger: ledger)
+    }
+
+    /// Removes what is named, and compares the bytes that were predicted with those that the tree lost.
+    ///
+    /// - Returns: the predicted bytes.
+    @discardableResult
+    private func remove(_ commits: [(String, String)], from cache: TestCache, whole: Bool = false) throws -> UInt64 {
+        let enforcer = try gather(cache)
+        var removal = NamedRemoval()
+        for (name, commit) in commits {
+            let id = try #require(RepoID(type: .model, name: name))
+            let hash = try #require(CommitHash(BytePath(commit)))
+            removal.items.append(try #require(enforcer.caches[0].item(of: hash, in: id, cache: 0)))
+        }
+        let before = CacheScan.allocatedBytes(of: try CacheRoot(opening: cache.outer.path))
+        let plan = enforcer.plan(removal)
+        #expect(plan.kept.isEmpty, "\(plan.kept)")
+        let predicted = plan.actions.reduce(UInt64(0)) { $0 + $1.bytes }
+        let outcome = enforcer.remove(plan, of: removal) { _ in }
+        #expect(outcome.removed.count == commits.count, "\(outcome.kept) \(outcome.failed)")
+        let after = CacheScan.allocatedBytes(of: try CacheRoot(opening: cache.outer.path))
+        let lost = Int64(before) - Int64(after)
+        #expect((lost - Int64(predicted)).magnitude <= Self.slack, "predicted \(predicted), lost \(lost)")
+        #expect(
+            (lost - Int64(outcome.removedBytes())).magnitude <= Self.slack,
+            "told \(outcome.removedBytes()), lost \(lost)")
+        return predicted
+    }
+
+    @Test func ofItsOwn() throws {
+        try withTestCache { cache in
+            try cache.repo().file("a.bin", content(1), at: commit(1))
+            try cache.repo().file("b.bin", content(2), at: commit(1))
+            try cache.repo("org/other").file("a.bin", content(1), at: commit(1))
+            #expect(try remove([("org/model", commit(1))], from: cache) >= 2 * UInt64(Self.size))
+        }
+    }
+
+    @Test func sharedByRevisions() throws {
+        try withTestCache { cache in
+            for number in 1...3 {
+                try cache.repo().file("shared.bin", content(1), at: commit(number))
+                try cache.repo().file("own.bin", content(UInt8(10 + number)), at: commit(number))
+            }
+            let alone = try remove([("org/model", commit(1))], from: cache)
+            #expect(alone < UInt64(Self.size) * 3 / 2)
+            let rest = try remove([("org/model", commit(2)), ("org/model", commit(3))], from: cache)
+            #expect(rest >= 3 * UInt64(Self.size))
+        }
+    }
+
+    @Test func hardLinkedElsewhere() throws {
+        try withTestCache { cache in
+            let etag = try cache.repo().file("a.bin", content(1), at: commit(1))
+            try cache.outer.makeFolder("outside")
+            try cache.outer.hardLink("outside/copy", to: cache.repo().place("blobs").appending(etag))
+            #expect(try remove([("org/model", commit(1))], from: cache) < UInt64(Self.size))
+        }
+    }
+
+    @Test func hardLinkedInAnotherRepo() throws {
+        try withTestCache { cache in
+            let etag = try cache.repo().file("a.bin", content(1), at: commit(1))
+            let other = cache.repo("org/other")
+            try cache.outer.makeFolder(other.place("blobs"))
+            try cache.outer.hardLink(
+                other.place("blobs").appending(etag), to: cache.repo().place("blobs").appending(etag))
+            try other.link("a.bin", to: etag, at: commit(1))
+            let both = try gather(cache)
+            #expect(both.caches[0].facts.revisions.count == 2)
+            #expect(try remove([("org/model", commit(1))], from: cache) < UInt64(Self.size))
+            #expect(try remove([("org/other", commit(1))], from: cache) >= UInt64(Self.size))
+        }
+    }
+
+    @Test func hardLinkedInBothThatGo() throws {
+        try withTestCache { cache in
+            let etag = try cache.repo().file("a.bin", content(1), at: commit(1))
+            let other = cache.repo("org/other")
+            try cache.outer.makeFolder(other.place("blobs"))
+            try cache.outer.hardLink(
+                other.place("blobs").appending(etag), to: cache.repo().place("blobs").appending(etag))
+            try other.link("a.bin", to: etag, at: commit(1))
+            let bytes = try remove([("org/model", commit(1)), ("org/other", commit(1))], from: cache)
+            #expect(bytes >= UInt64(Self.size))
+            #expect(bytes < UInt64(Self.size) * 3 / 2)
+        }
+    }
+
+    @Test func inTheSharedStore() throws {
+        try withTestCache { cache in
+            try cache.makeStore()
+            let etag = ReferenceDigest.sha256(content(1))
+            let payload = try cache.payload(
+                content(1),
+                references: ["models--org--model/blobs/\(etag)", "models--org--other/blobs/\(etag)"])
+            for name in ["org/model", "org/other"] {
+                try cache.repo(name).linkBlob(etag, toPayload: payload)
+                try cache.repo(name).link("a.bin", to: etag, at: commit(1))
+            }
+            #expect(try remove([("org/model", commit(1))], from: cache) < UInt64(Self.size))
+            #expect(try remove([("org/other", commit(1))], from: cache) >= UInt64(Self.size))
+        }
+    }
+
+    @Test func withoutLinks() throws {
+        try withTestCache { cache in
+            try cache.repo().plainFile("deep/er/a.bin", content(1), at: commit(1))
+            try cache.repo().plainFile("b.bin", content(2), at: commit(1))
+            try cache.repo("org/other").plainFile("b.bin", content(2), at: commit(1))
+            #expect(try remove([("org/model", commit(1))], from: cache) >= 2 * UInt64(Self.size))
+        }
+    }
+
+    @Test func aBlobThatAnotherRepoLinksStays() throws {
+        try withTestCache { cache in
+            let etag = try cache.repo().file("a.bin", content(1), at: commit(1))
+            try cache.outer.link(
+                cache.repo("org/other").snapshot(commit(2), "a.bin"),
+                to: BytePath("../../../models--org--model/blobs/\(etag)"))
+            #expect(try remove([("org/model", commit(1))], from: cache) < UInt64(Self.size))
+            let left = try gather(cache).caches[0].report
+            #expect(!left.repos.flatMap(\.revisions).flatMap(\.findings).contains { $0.code == .danglingLink })
+        }
+    }
+}
