@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -54,6 +55,7 @@ def isolate() -> None:
         "NO_COLOR": "1",
     }
     os.umask(0o022)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # a test runner's threads may block what a child then never gets
 
 
 def main() -> int:
