@@ -35,5 +35,5 @@ def proof(*clients: str, name: str | None = None, about: str | None = None) -> C
     return register
 
 
-for module in ("disk_space", "first_minutes", "in_use", "exactness", "afterwards", "hostile", "owners", "races"):
+for module in ("disk_space", "first_minutes", "in_use", "exactness", "afterwards", "hostile", "intents", "owners", "races"):
     importlib.import_module(module)

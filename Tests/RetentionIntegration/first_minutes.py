@@ -67,8 +67,8 @@ def first_run(ground: Ground) -> None:
 def says_why(ground: Ground, run: Run, what: str) -> None:
     """One line tells the reason and the remedy."""
     ground.equal(run.status, 75, f"{what}: exit of {run}")
-    lines = [line for line in (run.errors + "\n" + run.output).splitlines() if "irreplaceable: evict" in line]
-    ground.check(len(lines) == 1, f"{what}: one line is to name `irreplaceable: evict`: {run}")
+    lines = [line for line in run.errors.splitlines() if "irreplaceable: evict" in line and "Hub" in line]
+    ground.check(len(lines) == 1, f"{what}: one line is to name the Hub and `irreplaceable: evict`: {run}")
 
 
 @proof(*BOTH)

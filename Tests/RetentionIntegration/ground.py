@@ -122,7 +122,7 @@ class Ground:
         for disk in self._disks:
             disk.remove()
         for bind in reversed(self._binds):
-            tool(["umount", str(bind)])
+            tool(["umount", "--lazy", str(bind)])
         shutil.rmtree(self.base, ignore_errors=True)
 
     def _seen_at(self, name: str, folder: Path) -> Path:

@@ -85,7 +85,7 @@ def start_clients(ground: Ground, cache: Cache, plan: Path, seconds: float) -> l
 def results(ground: Ground, clients: list[subprocess.Popen[Any]]) -> list[dict[str, Any]]:
     found = []
     for client in clients:
-        output, _ = client.communicate(timeout=120)
+        output, _ = client.communicate(timeout=SECONDS + 120)
         found.append(json.loads(output.strip().splitlines()[-1]))
     return found
 
