@@ -218,11 +218,18 @@ public struct CacheDiagnosis: Sendable {
                     "\(stale.count) soft locks of processes that are gone make clients wait, such as '\(first.path.display)'",
                     remedy: "remove the file: its process \(first.processID) does not exist any more"))
         }
+        if let first = findings.repoWithOperation {
+            checks.append(
+                Check(
+                    "operations", cache: name, .note,
+                    "a removal is under way, or was interrupted, in '\(first.display)'",
+                    remedy: "'hfjanitor enforce' or 'rm' finishes or undoes it, and says what it must leave to you"))
+        }
         for link in findings.linkedFolders {
             checks.append(
                 Check(
                     "linked-folder", cache: name, .note,
-                    "'\(link.path.display)' is a link to '\(link.physicalPath.display)': verified, and never removed from"
+                    "'\(link.path.display)' is a link to '\(link.physicalPath.display)': verified, and removed from only if the policy's 'also' lists it"
                 ))
         }
         if findings.otherDevices > 0 {
@@ -247,6 +254,7 @@ public struct CacheDiagnosis: Sendable {
         var otherDevices = 0
         var linkedFolders: [LinkedFolder] = []
         var leaseSample: ProbeAnswer?
+        var repoWithOperation: BytePath?
 
         mutating func add(_ repo: RepoInventory, root: CacheRoot) {
             folders += 6 + repo.snapshots.count
@@ -254,6 +262,7 @@ public struct CacheDiagnosis: Sendable {
             linkedFolders += repo.linkedFolders
             if repo.stat.key.device != root.stat.key.device && repo.linkedFolders.isEmpty { otherDevices += 1 }
             unreadable += repo.strays.count { $0.code == .unreadable }
+            if repoWithOperation == nil, !repo.operations.isEmpty { repoWithOperation = repo.folder }
             note(repo.stat, repo.folder, root)
             for (blobName, blob) in repo.blobs {
                 note(blob.stat, repo.location(ofBlob: blobName), root)

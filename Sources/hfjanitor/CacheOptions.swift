@@ -27,6 +27,8 @@ struct OpenedCaches {
         case caches
         /// For what it says of them.
         case rules
+        /// For nothing: the caches are those that are named, or the default.
+        case nothing
     }
 
     /// The roots, each once, in the order they were named.
@@ -50,7 +52,7 @@ struct OpenedCaches {
     /// Opens the caches, and leaves this process whose it is.
     init(opening options: CacheOptions, needing need: PolicyNeed = .caches) throws {
         let locator = CacheLocator(environment: Terminal.environment)
-        if options.cache.isEmpty || options.policyOptions.policy != nil || need == .rules {
+        if need == .rules || need == .caches && (options.cache.isEmpty || options.policyOptions.policy != nil) {
             loaded = try options.policyOptions.load()
         }
         let listed = loaded.policy.caches.map { ($0, $0.path ?? locator.hubCache) }

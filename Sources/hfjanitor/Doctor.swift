@@ -31,8 +31,19 @@ struct Doctor: ParsableCommand {
 
     func run() throws {
         try reportingFailures {
-            let opened = try OpenedCaches(caches)
             var checks = MachineDiagnosis(environment: Terminal.environment).checks()
+            let opened: OpenedCaches
+            do {
+                opened = try OpenedCaches(caches, needing: .rules)
+                checks += PolicyDiagnosis(opened, environment: Terminal.environment).checks()
+            } catch let failure as CommandFailure where failure.status == .policy {
+                // A wrong policy is one thing more to tell, not the end of the look at the rest.
+                checks.append(
+                    Check(
+                        "policy", .problem, failure.message.replacing("\n", with: "; "),
+                        remedy: "correct it; 'hfjanitor policy check' says all that is wrong"))
+                opened = try OpenedCaches(caches, needing: .nothing)
+            }
             checks.append(memoryCheck())
             if let path = opened.absentDefault {
                 checks.append(Check("cache", .note, "there is no cache yet at '\(path.display)'"))

@@ -1,0 +1,69 @@
+import CacheScan
+import Diagnosis
+import HubCache
+import HubClient
+import LinuxIO
+import PolicyFile
+import Retention
+
+/// Looks at the policy: whether what it says can work on this machine.
+struct PolicyDiagnosis {
+    private let opened: OpenedCaches
+    private let environment: [String: String]
+    private let hub: HubEnvironment
+
+    init(_ opened: OpenedCaches, environment: [String: String]) {
+        self.opened = opened
+        self.environment = environment
+        hub = HubEnvironment(environment: environment, tokenFile: CacheLocator(environment: environment).tokenFile)
+    }
+
+    /// Looks at everything. Changes nothing.
+    func checks() -> [Check] {
+        var checks = [policyCheck()]
+        checks += opened.loaded.warnings.map { Check("policy", .note, $0.text) }
+        if let problem = hub.tokenProblem {
+            checks.append(
+                Check(
+                    "token", .problem, "the token is not used: \(problem)",
+                    remedy: "without it the Hub confirms no gated or private model, and those are never removed"))
+        }
+        for root in opened.roots { checks += cacheChecks(root) }
+        return checks
+    }
+
+    private func policyCheck() -> Check {
+        guard let file = opened.loaded.files.first else {
+            return Check("policy", .good, "none: nothing is removed but what is named to 'rm'")
+        }
+        let rules = opened.loaded.policy.rules.count
+        return Check(
+            "policy", .good,
+            "'\(file.display)', mode \(opened.loaded.policy.mode.rawValue), \(counted(rules, "rule")), "
+                + "\(counted(opened.loaded.policy.pins.count, "pin"))")
+    }
+
+    private func cacheChecks(_ root: CacheRoot) -> [Check] {
+        let policy = opened.policy(of: root)
+        let name = root.path.display
+        var checks: [Check] = []
+        let rules = opened.loaded.policy.rules
+        if rules.contains(where: { $0.unusedFor != nil }),
+            root.filesystem.isNoAccessTime || root.filesystem.kind.isNetwork
+        {
+            checks.append(
+                Check(
+                    "last-use", cache: name, .note, "access times are not kept here: rules with unused-for match nothing",
+                    remedy: "mount it with relatime"))
+        }
+        let removes = policy.minFree != nil || policy.maxSize != nil || !rules.isEmpty
+        if removes, policy.irreplaceable == .keep, hub.isOffline {
+            checks.append(
+                Check(
+                    "irreplaceable", cache: name, .note,
+                    "HF_HUB_OFFLINE is set: the Hub cannot be asked, so no revision that was ever complete is removed",
+                    remedy: "unset it for hfjanitor, or set 'irreplaceable: evict' for this cache"))
+        }
+        return checks
+    }
+}
