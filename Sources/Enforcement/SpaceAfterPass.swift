@@ -44,7 +44,8 @@ extension Enforcer {
             let same = caches.indices.filter { caches[$0].facts.filesystem.id == cache.facts.filesystem.id }
             let removed = pass.removed.filter { same.contains($0.action.item.cache) }
             let predicted = removed.reduce(UInt64(0)) { $0 &+ $1.bytes }
-            guard predicted > 0, let before = freeBefore[cache.facts.filesystem.id] else { continue }
+            // What others write and remove meanwhile would drown less.
+            guard predicted >= Self.leastMeasurable, let before = freeBefore[cache.facts.filesystem.id] else { continue }
             var appeared = appearedBytes(of: place, since: before, atLeast: predicted)
             if appeared < predicted / 2 { appeared &+= same.reduce(0) { $0 &+ partialGrowth(of: $1) } }
             let result = PassResult(
@@ -65,15 +66,19 @@ extension Enforcer {
         let root = caches[place].root
         root.syncFilesystem()
         var appeared: UInt64 = 0
-        for _ in 0..<Self.looksAtSpace {
+        for look in 0..<Self.looksAtSpace {
             guard let free = (try? root.currentFilesystem())?.availableBytes else { break }
             appeared = free > before ? free - before : 0
             if appeared >= predicted / 100 * 98 || cancellation.isCancelled { break }
+            // Half of it is no sign of trouble; the rest may have been taken by whoever writes here.
+            if appeared >= predicted / 2, look >= Self.looksForTheRest { break }
             sleepMilliseconds(Self.millisecondsBetweenLooks)
         }
         return appeared
     }
 
+    private static let leastMeasurable: UInt64 = 64 << 20
+    private static let looksForTheRest = 12
     /// A minute in all.
     private static let looksAtSpace = 240
     private static let millisecondsBetweenLooks: UInt32 = 250
