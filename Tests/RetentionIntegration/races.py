@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import weights
-from caches import Cache
+from caches import WEIGHTS, Cache, model_files
 from catalogue import NEWEST, OLD, proof
 from disks import allocated
 from ground import ORG, Ground, Run, short
@@ -93,9 +93,11 @@ def results(ground: Ground, clients: list[subprocess.Popen[Any]]) -> list[dict[s
 class Janitor(threading.Thread):
     """One order after another until the time is up; what runs then is interrupted."""
 
-    def __init__(self, ground: Ground, deadline: float, orders: Callable[[], list[Any]], events: Happened) -> None:
+    def __init__(self, cache: Cache, deadline: float, orders: Callable[[], list[Any]], events: Happened) -> None:
         super().__init__(daemon=True)
-        self.ground = ground
+        self.cache = cache
+        self.ground = cache.ground
+        self.left: dict[str, str] = {}
         self.deadline = deadline
         self.orders = orders
         self.events = events
@@ -107,6 +109,8 @@ class Janitor(threading.Thread):
             self.events.add(f"begin {' '.join(map(str, words[:2]))}")
             run: Run = self.ground.janitor(*words, timeout=90, interrupt=left + 2)
             self.events.add(f"end after {run.seconds:.1f} s {short(str(run), 700)}")
+            for path in abandoned(self.cache):
+                self.left.setdefault(path, f"{path} after {run}")
             key = f"{words[0]} {run.status}"
             self.statuses[key] = self.statuses.get(key, 0) + 1
             self.ground.check(run.status in (0, 66, 75) or run.seconds >= left, f"exit of {run}")
@@ -127,9 +131,22 @@ def janitors(ground: Ground, cache: Cache, deadline: float, commits: dict[str, l
         return ["rm", target, "--yes", "--cache", cache.path]
 
     return [
-        Janitor(ground, deadline, removal, events),
-        Janitor(ground, deadline, lambda: ["enforce", "--policy", policy], events),
+        Janitor(cache, deadline, removal, events),
+        Janitor(cache, deadline, lambda: ["enforce", "--policy", policy], events),
     ]
+
+
+def abandoned(cache: Cache) -> list[str]:
+    """What is parked and belongs to no intent any more: nobody will ever look after it."""
+    found: list[str] = []
+    for folder in cache.path.glob("*/.hfjanitor"):
+        names = sorted(entry.name for entry in folder.iterdir())
+        operations = {name.removesuffix(".intent") for name in names if name.endswith(".intent")}
+        found += [
+            f"{folder.parent.name}/.hfjanitor/{name}" for name in names
+            if not name.endswith(".intent") and re.split(r"[.+]", name)[0] not in operations
+        ]  # fmt: skip
+    return [path for path in found if (cache.path / path).exists()]
 
 
 def anchor_old(ground: Ground) -> Commit:
@@ -237,9 +254,96 @@ def race(ground: Ground) -> None:
     quiet = ground.policy(f"mode: enforce\ncaches:\n  - {{path: {cache.path}, max-size: 1TB}}\n", "quiet.yaml")
     run = ground.janitor("enforce", "--policy", quiet)
     ground.equal(run.status, 0, f"exit of a pass with nothing to do: {run}")
-    ground.check(not cache.leftovers(), lambda: f"left for ever in private folders: {left}, then {cache.leftovers()}; {run}")
+    for text in [text for janitor in at_work for path, text in janitor.left.items() if (cache.path / path).exists()][:3]:
+        ground.failures.append(f"left for ever, of no intent: {text}")
+    ground.check(not cache.leftovers(), lambda: f"left in private folders: {left}, then {cache.leftovers()}; {run}")
     ground.check(not cache.is_whole(ANCHOR, second), lambda: f"the anchor lost {cache.is_whole(ANCHOR, second)}")
     for id in commits:
         for commit in ground.hub.repo("model", id).commits.values():
             cache.download(id, revision=commit.id)
     cache.judge(what="in the end")
+
+
+@proof(NEWEST, OLD)
+def arrives_while_it_goes(ground: Ground) -> None:
+    """Between parking and the end of `rm` a client fetches the same blob again: it gets it, and no copy is left parked."""
+    import huggingface_hub
+
+    cache = Cache(ground, ground.place() / "hub")
+    for name in ("again", "another", "one-file"):
+        id = f"{ORG}/{name}"
+        files = model_files(id)
+        old = cache.publish(id, files)
+        cache.download(id)
+        cache.age(id, 30)
+        wanted = old if name == "again" else cache.publish(id, files | {"README.md": b"# newer\n"})
+        blob = cache.blob(id, old)
+        removal = ground.start(
+            [ground.program, "rm", f"{id}@{old.id}", "--yes", "--cache", cache.path],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        while blob.exists() and removal.poll() is None:
+            time.sleep(0.002)
+        parked = [path for path in cache.leftovers() if blob.name in path]
+        ground.check(parked, f"{name}: nothing was parked when the blob was gone")
+        if name == "one-file":
+            huggingface_hub.hf_hub_download(id, WEIGHTS, cache_dir=cache.path)
+        else:
+            huggingface_hub.snapshot_download(id, revision=wanted.id, cache_dir=cache.path)
+        output, _ = removal.communicate(timeout=60)
+        state = f"{name}: rm = {removal.returncode}: {short(output)}"
+        ground.note(state)
+        ground.check(removal.returncode in (0, 75), f"exit, {state}")
+        ground.check(blob.is_file(), f"the blob that a client fetched is gone, {state}")
+        if name != "one-file":
+            ground.check(not cache.is_whole(id, wanted), lambda: f"{cache.is_whole(id, wanted)}, {state}")
+        mine = [path for path in abandoned(cache) if path.startswith(cache.folder(id).name + "/")]
+        left = [f"{path} ({(cache.path / path).lstat().st_nlink} names)" for path in mine]
+        ground.check(not left, f"left for ever: {left}, {state}")
+        ground.check(not cache.dangling(), lambda: f"dangling {cache.dangling()}, {state}")
+
+
+@proof(NEWEST)
+def arrives_in_the_store_while_it_goes(ground: Ground) -> None:
+    """As before, but the blob was a file of the repo, and comes back as a link to the shared store, or the other way."""
+    import huggingface_hub
+    from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store, try_link_from_shared_store
+
+    cache = Cache(ground, ground.place() / "hub")
+    for before, after in (("file", "link"), ("link", "file"), ("link", "link")):
+        name = f"{before}-then-{after}"
+        content = weights.safetensors_file(name, ["w.weight"], 512, 1024)
+        xet = pseudo_random(f"xet {name}", 32).hex()
+        files = {"README.md": b"# 1\n", WEIGHTS: StoredFile(content, True, xet)}
+        donor, id = f"{ORG}/donor-{name}", f"{ORG}/{name}"
+        cache.publish(donor, files)
+        commit = cache.publish(id, files)
+        for each in (donor, id):
+            cache.download(each)
+        store = {"xet_hash": xet, "cache_dir": str(cache.path), "expected_size": len(content)}
+        blob = cache.blob(id, commit)
+        publish_blob_to_shared_store(blob_path=str(cache.blob(donor, commit)), **store)
+        if before == "link":
+            blob.unlink()
+            assert try_link_from_shared_store(blob_path=str(blob), **store)
+        cache.age(id, 30)
+        removal = ground.start(
+            [ground.program, "rm", id, "--yes", "--cache", cache.path],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        while os.path.lexists(blob) and removal.poll() is None:
+            time.sleep(0.002)
+        if after == "link":
+            blob.parent.mkdir(exist_ok=True)
+            try_link_from_shared_store(blob_path=str(blob), **store)
+        huggingface_hub.snapshot_download(id, cache_dir=cache.path)
+        output, _ = removal.communicate(timeout=60)
+        state = f"{name}: rm = {removal.returncode}: {short(output)}"
+        ground.note(state)
+        ground.check(removal.returncode in (0, 75), f"exit, {state}")
+        ground.check(not cache.is_whole(id, commit), lambda: f"{cache.is_whole(id, commit)}, {state}")
+        mine = [path for path in abandoned(cache) if path.startswith(cache.folder(id).name + "/")]
+        left = [f"{path} ({(cache.path / path).lstat().st_nlink} names)" for path in mine]
+        ground.check(not left, f"left for ever: {left}, {state}")
+        ground.check(not cache.dangling(), lambda: f"dangling {cache.dangling()}, {state}")
+        ground.check(not store_faults(cache), lambda: f"the store: {store_faults(cache)}, {state}")
