@@ -49,7 +49,8 @@ extension Enforcer {
         let folder = cache.facts.repos[repo].folder
         let blobs = folder.appending("blobs")
         return RemovalRequest(
-            folder: folder, items: [], isWholeRepo: isWhole, allowsLinkedFolder: cache.listedLinks.contains(repo),
+            folder: folder, items: [], isWholeRepo: isWhole, removesEmptyFolders: true,
+            allowsLinkedFolder: cache.listedLinks.contains(repo),
             blobsLinkedFromElsewhere: Set(cache.linkedFromElsewhere.compactMap { $0.relative(to: blobs) }))
     }
 

@@ -45,7 +45,9 @@ extension Enforcer {
             let removed = pass.removed.filter { same.contains($0.action.item.cache) }
             let predicted = removed.reduce(UInt64(0)) { $0 &+ $1.bytes }
             // What others write and remove meanwhile would drown less.
-            guard predicted >= Self.leastMeasurable, let before = freeBefore[cache.facts.filesystem.id] else { continue }
+            guard predicted >= Self.leastMeasurable, let before = freeBefore[cache.facts.filesystem.id] else {
+                continue
+            }
             var appeared = appearedBytes(of: place, since: before, atLeast: predicted)
             if appeared < predicted / 2 { appeared &+= same.reduce(0) { $0 &+ partialGrowth(of: $1) } }
             let result = PassResult(

@@ -15,7 +15,6 @@ struct Waiting: Sendable {
     var deadline: UInt64
     /// When the repo's folders changed last while it was being parked.
     var folderTimes: [Timestamp]
-    var isWholeRepo: Bool
 }
 
 /// Proves what one request asks for, and takes it out of the way.
@@ -422,7 +421,7 @@ struct Beginning {
             request: index, operation: operation, revisions: selection.revisions.map(\.item),
             orphans: selection.orphans, owners: owners(selection, repo),
             deadline: monotonicNanoseconds() &+ nanoseconds(context.settle),
-            folderTimes: operation.folders.changeTimes, isWholeRepo: request.isWholeRepo)
+            folderTimes: operation.folders.changeTimes)
     }
 
     private func owners(_ selection: Selection, _ repo: RepoInventory) -> [BytePath: Int] {

@@ -177,7 +177,7 @@ struct Ending {
 
     /// The repo's own folders, and the intent last.
     func conclude(_ operation: Operation, isQuiet: Bool, _ finished: inout Finished) throws(SystemCallFailure) {
-        let mayTidy = operation.intent.isWholeRepo && isQuiet && !context.isLink(operation.folders.folder)
+        let mayTidy = operation.intent.removesEmptyFolders && isQuiet && !context.isLink(operation.folders.folder)
         if mayTidy { try operation.tidyRepo(into: &finished) }
         try operation.close()
         guard mayTidy else { return }

@@ -70,8 +70,8 @@ struct Intent: Sendable, Hashable {
     var operation: BytePath
     /// The repo's folder.
     var folder: BytePath
-    /// Whether the repo's folders go too.
-    var isWholeRepo: Bool
+    /// Whether the repo's folders go too when nothing is left in them.
+    var removesEmptyFolders: Bool
     var revisions: [Revision]
     var blobs: [Blob]
 

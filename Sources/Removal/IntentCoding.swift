@@ -17,7 +17,7 @@ extension Intent {
     func encoded() -> [UInt8] {
         var lines = LineWriter()
         lines.add("\(Self.version) \(operation.text)")
-        lines.add("repo \(word(folder)) \(isWholeRepo ? 1 : 0)")
+        lines.add("repo \(word(folder)) \(removesEmptyFolders ? 1 : 0)")
         for revision in revisions {
             lines.add("revision \(revision.commit.hex) \(revision.inode)")
             for folder in revision.folders {
@@ -137,7 +137,8 @@ private struct IntentReader {
         if isWhole { return takeDecision(words) }
         guard var intent else {
             guard text == "\(Intent.version) \(operation.text)" else { return false }
-            self.intent = Intent(operation: operation, folder: .empty, isWholeRepo: false, revisions: [], blobs: [])
+            self.intent = Intent(
+                operation: operation, folder: .empty, removesEmptyFolders: false, revisions: [], blobs: [])
             return true
         }
         if words.first == "end" {
@@ -170,7 +171,7 @@ extension Intent {
         case "repo":
             guard words.count == 3, let name = name(words[1]), folder.isEmpty else { return false }
             folder = name
-            isWholeRepo = words[2] == "1"
+            removesEmptyFolders = words[2] == "1"
         case "revision":
             guard words.count == 3, let commit = CommitHash(words[1]), let inode = UInt64(words[2]) else {
                 return false

@@ -85,7 +85,8 @@ extension RemovalContext {
         -> Intent
     {
         var intent = Intent(
-            operation: randomOperationName(), folder: folders.folder, isWholeRepo: request.isWholeRepo, revisions: [],
+            operation: randomOperationName(), folder: folders.folder,
+            removesEmptyFolders: request.isWholeRepo || request.removesEmptyFolders, revisions: [],
             blobs: [])
         let store = store(of: repo)
         for selected in selection.revisions {

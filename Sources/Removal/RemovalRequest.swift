@@ -24,6 +24,9 @@ public struct RemovalRequest: Sendable {
     /// Whether everything goes that the repo has by then: every revision, stale partial and orphan, and then its folders,
     /// as far as they are empty. What `items` names besides keeps its identity.
     public var isWholeRepo: Bool
+    /// Whether the repo's folders go too when nothing is left in them and nobody else has touched them meanwhile. Those of a
+    /// whole repo do.
+    public var removesEmptyFolders: Bool
     /// Whether a repo folder that is a link to elsewhere may be removed from: the policy's `also` lists it.
     public var allowsLinkedFolder: Bool
     /// Blobs of the repo that links outside of it lead to: they stay.
@@ -31,12 +34,14 @@ public struct RemovalRequest: Sendable {
 
     /// Makes a request.
     public init(
-        folder: BytePath?, items: [RemovalItem], isWholeRepo: Bool = false, allowsLinkedFolder: Bool = false,
+        folder: BytePath?, items: [RemovalItem], isWholeRepo: Bool = false, removesEmptyFolders: Bool = false,
+        allowsLinkedFolder: Bool = false,
         blobsLinkedFromElsewhere: Set<BytePath> = []
     ) {
         self.folder = folder
         self.items = items
         self.isWholeRepo = isWholeRepo
+        self.removesEmptyFolders = removesEmptyFolders
         self.allowsLinkedFolder = allowsLinkedFolder
         self.blobsLinkedFromElsewhere = blobsLinkedFromElsewhere
     }

@@ -53,7 +53,8 @@ struct PolicyDiagnosis {
         {
             checks.append(
                 Check(
-                    "last-use", cache: name, .note, "access times are not kept here: rules with unused-for match nothing",
+                    "last-use", cache: name, .note,
+                    "access times are not kept here: rules with unused-for match nothing",
                     remedy: "mount it with relatime"))
         }
         let removes = policy.minFree != nil || policy.maxSize != nil || !rules.isEmpty

@@ -111,6 +111,8 @@ import Testing
             #expect(lines(plan.output) == lines(done.output))
             #expect(lines(done.output).count == 1)
             #expect(try repos(cache) == ["model/org/new"])
+            // Nothing of it is left, not even empty folders.
+            #expect(!cache.outer.exists(cache.repo("org/old").place("")))
             let again = try run(["enforce", "--policy", file, "--json"])
             #expect(again.status == 0)
             #expect(try again.json["schema"] as? String == "hfjanitor.enforce/1")
@@ -162,7 +164,8 @@ import Testing
             #expect(kept.contains { $0["by"] as? String == "pin" })
             let listed = try run(["ls", "--json", "--policy", file]).json
             let repos = try #require((listed["caches"] as? [[String: Any]])?.first?["repos"] as? [[String: Any]])
-            #expect(repos.filter { $0["pinned"] as? Bool == true }.compactMap { $0["id"] as? String } == ["model/org/old"])
+            #expect(
+                repos.filter { $0["pinned"] as? Bool == true }.compactMap { $0["id"] as? String } == ["model/org/old"])
             #expect(try run(["rm", "org/old", "--yes", "--policy", file]).status == 75)
             #expect(try self.repos(cache).count == 2)
             #expect(try run(["rm", "org/old", "--yes", "--force", "--policy", file]).status == 0)

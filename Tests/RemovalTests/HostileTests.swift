@@ -178,7 +178,7 @@ import Testing
             leadsTo: nil, payload: nil)
         func intent(_ change: (inout Intent) -> Void) -> Intent {
             var made = Intent(
-                operation: "0123456789abcdef", folder: "models--org--model", isWholeRepo: true,
+                operation: "0123456789abcdef", folder: "models--org--model", removesEmptyFolders: true,
                 revisions: [
                     Intent.Revision(
                         commit: CommitHash(commit(1))!, inode: 1,
@@ -238,7 +238,7 @@ import Testing
                 let identity = ParkedIdentity(
                     kind: .regular, inode: 1, size: 1, modified: Timestamp(nanoseconds: 0))
                 let intent = Intent(
-                    operation: BytePath(name), folder: repo.folder, isWholeRepo: true,
+                    operation: BytePath(name), folder: repo.folder, removesEmptyFolders: true,
                     revisions: [
                         Intent.Revision(
                             commit: CommitHash(commit(1))!, inode: 1,
@@ -263,7 +263,7 @@ import Testing
     @Test func tornIntents() throws {
         let identity = ParkedIdentity(kind: .regular, inode: 7, size: 8, modified: Timestamp(nanoseconds: -9))
         let intent = Intent(
-            operation: "0123456789abcdef", folder: "models--o--a", isWholeRepo: false,
+            operation: "0123456789abcdef", folder: "models--o--a", removesEmptyFolders: false,
             revisions: [
                 Intent.Revision(
                     commit: CommitHash(commit(1))!, inode: 1,
@@ -303,7 +303,8 @@ import Testing
             let repo = cache.repo()
             try repo.file("a.bin", [1], at: commit(1))
             let intent = Intent(
-                operation: "0123456789abcdef", folder: repo.folder, isWholeRepo: false, revisions: [], blobs: [])
+                operation: "0123456789abcdef", folder: repo.folder, removesEmptyFolders: false, revisions: [], blobs: []
+            )
             try cache.outer.write(repo.place(".hfjanitor/0123456789abcdef.intent"), intent.encoded())
             let held = try HeldLock(cache.outer, repo.place(".hfjanitor/0123456789abcdef.intent"))
             #expect(try cache.remover().recover().map(\.result) == [.live])
