@@ -7,9 +7,11 @@ ARGS ?= verify
 # Seconds for the long and the short fuzzing.
 FUZZ_SECONDS ?= 300
 QUICK_FUZZ_SECONDS ?= 20
+# Seconds that clients and removals race, in `make full`.
+RACE_SECONDS ?= 240
 
 .DEFAULT_GOAL := help
-.PHONY: help run build release test full lint format fuzz sanitize bench clean system-packages test-system-packages \
+.PHONY: help run build release test full lint format fuzz race sanitize bench clean system-packages test-system-packages \
 	environments
 
 help: ## Show this list
@@ -30,7 +32,7 @@ test: test-system-packages environments lint ## All checks but the long ones
 	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(QUICK_FUZZ_SECONDS); fi
 	HFJANITOR_TESTS_REQUIRE_ALL=1 $(SWIFT) test
 
-full: test sanitize fuzz bench ## Everything: also sanitizers, longer fuzzing, benchmarks
+full: test race sanitize fuzz bench ## Everything: also longer races, sanitizers, longer fuzzing, benchmarks
 
 lint: ## Style
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
@@ -40,6 +42,11 @@ format: ## Apply the style
 
 fuzz: ## Fuzz the parsers for FUZZ_SECONDS
 	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(FUZZ_SECONDS); else echo "fuzz: nothing to run yet"; fi
+
+race: test-system-packages environments ## Real clients against removals for RACE_SECONDS
+	$(SWIFT) build
+	HFJANITOR_RACE_SECONDS=$(RACE_SECONDS) .build/python/newest/bin/python Tests/RetentionIntegration/proofs.py race \
+		--program "$$($(SWIFT) build --show-bin-path)/hfjanitor"
 
 sanitize: test-system-packages environments ## The tests under the address and the thread sanitizer
 	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/leak-sanitizer.supp HFJANITOR_TESTS_REQUIRE_ALL=1 \

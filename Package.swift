@@ -133,5 +133,6 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
+        .testTarget(name: "RetentionIntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
     ]
 )
