@@ -11,8 +11,7 @@
 
 int hfj_shares_extents(int fd) {
     enum { extents_at_once = 64 };
-    static const __u32 not_plain =
-        FIEMAP_EXTENT_SHARED | FIEMAP_EXTENT_ENCODED | FIEMAP_EXTENT_DATA_INLINE;
+    static const __u32 not_plain = FIEMAP_EXTENT_SHARED | FIEMAP_EXTENT_ENCODED;
     // Aligned for the structure that its first bytes are.
     _Alignas(struct fiemap) char buffer[sizeof(struct fiemap) + extents_at_once * sizeof(struct fiemap_extent)];
     __u64 start = 0;

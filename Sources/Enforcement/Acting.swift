@@ -12,6 +12,15 @@ extension Enforcer {
     ///
     /// - Parameter wholeRepos: repos, by cache and place in its facts, of which everything goes.
     func carryOut(_ items: [Item], overrides: Overrides, wholeRepos: Set<RepoPlace> = []) -> [ActionOutcome] {
+        var further: [(path: BytePath, outcome: ActionOutcome)] = []
+        return carryOut(items, overrides: overrides, wholeRepos: wholeRepos, further: &further)
+    }
+
+    /// The same; what else a whole repo was found to have is added to `further`, by its path.
+    func carryOut(
+        _ items: [Item], overrides: Overrides, wholeRepos: Set<RepoPlace>,
+        further: inout [(path: BytePath, outcome: ActionOutcome)]
+    ) -> [ActionOutcome] {
         var outcomes: [Item: ActionOutcome] = [:]
         for cache in caches.indices {
             let own = items.filter { $0.cache == cache }
@@ -32,15 +41,28 @@ extension Enforcer {
             }
             for place in whole.sorted(by: { ($0.repo ?? 0) < ($1.repo ?? 0) }) { add(nil, to: place) }
             let results = remover(for: cache, overrides: overrides).remove(order.compactMap { requests[$0] })
+            noteRemoved(results, in: cache)
+            let planned = Set(own.map { removalItem($0).item })
+            further += results.filter { !planned.contains($0.item) }.map { ($0.path, ActionOutcome($0.result)) }
             for item in own {
                 let (place, removal) = removalItem(item)
                 let request = order.firstIndex(of: place)
                 outcomes[item] =
                     results.first { $0.request == request && $0.item == removal }.map { ActionOutcome($0.result) }
-                    ?? .failed("nothing was said of it")
+                    ?? .failed("nothing was said of it", isPermission: false)
             }
         }
-        return items.map { outcomes[$0] ?? .failed("nothing was said of it") }
+        return items.map { outcomes[$0] ?? .failed("nothing was said of it", isPermission: false) }
+    }
+
+    /// What was removed on purpose is no history any more: fetched again, it is what it is then.
+    private func noteRemoved(_ results: [RemovalOutcome], in cache: Int) {
+        for outcome in results {
+            guard case .removed = outcome.result, case .revision(let commit, _) = outcome.item,
+                let folder = outcome.folder
+            else { continue }
+            ledger.forget(revision: commit, cache: caches[cache].root.path, repo: folder.text)
+        }
     }
 
     private func request(for place: RepoPlace, isWhole: Bool) -> RemovalRequest {
@@ -82,13 +104,28 @@ struct RepoPlace: Hashable {
     var repo: Int?
 }
 
+extension RemovalOutcome {
+    /// Where the item is, relative to the cache root.
+    fileprivate var path: BytePath {
+        let folder = folder ?? .empty
+        switch item {
+        case .revision(let commit, _): return folder.appending("snapshots").appending(commit.hex)
+        case .partial(let name, _), .orphanBlob(let name, _): return folder.appending("blobs").appending(name)
+        case .rootTemporary(let name, _): return name
+        case .payload(let name, _): return StoreInventory.location(of: name)
+        }
+    }
+}
+
 extension ActionOutcome {
     fileprivate init(_ result: RemovalResult) {
         switch result {
         case .removed(let bytes): self = .removed(bytes: bytes)
         case .kept(let reasons): self = .kept(reasons)
         case .undone(let reason): self = .kept([Kept(by: .lock, reason)])
-        case .failed(let failure): self = .failed("\(failure.what): \(failure.remedy)")
+        case .failed(let failure):
+            let isPermission = SystemCallFailure(call: "", errno: failure.errno, subject: .empty).isPermission
+            self = .failed("\(failure.what): \(failure.remedy)", isPermission: isPermission)
         }
     }
 }
@@ -96,10 +133,10 @@ extension ActionOutcome {
 extension Enforcer {
     /// Finishes or undoes what an earlier run was killed in the middle of, in one cache.
     ///
-    /// - Returns: a line for a person for each operation that was found, and whether it could be dealt with.
+    /// - Returns: a line for a person for each operation that was found.
     /// - Throws: `SystemCallFailure` when the root cannot be listed.
     public static func recover(_ root: CacheRoot, ledger: Ledger, cancellation: Cancellation)
-        throws(SystemCallFailure) -> [(text: String, isDealtWith: Bool)]
+        throws(SystemCallFailure) -> [String]
     {
         let probe = UseProbe(root: root, ledger: ledger, assumeUnusedAfter: nil, now: currentTime())
         let remover = Remover(
@@ -107,11 +144,11 @@ extension Enforcer {
         return try remover.recover().map { outcome in
             let name = "\(outcome.folder.display)/.hfjanitor/\(outcome.operation.display)"
             switch outcome.result {
-            case .finished(let bytes): return ("finished \(name), which freed \(bytes) bytes", true)
-            case .undone: return ("undid \(name)", true)
-            case .live: return ("\(name) is under way", true)
-            case .left(let reason): return ("\(name) was left alone: \(reason)", false)
-            case .failed(let failure): return ("\(name): \(failure.what): \(failure.remedy)", false)
+            case .finished(let bytes): return "finished \(name), which freed \(bytes) bytes"
+            case .undone: return "undid \(name)"
+            case .live: return "\(name) is under way"
+            case .left(let reason): return "\(name) was left alone: \(reason)"
+            case .failed(let failure): return "\(name): \(failure.what): \(failure.remedy)"
             }
         }
     }
@@ -126,9 +163,16 @@ extension Enforcer {
         }
         let unusedAfter = facts.policy.assumeUnusedAfter.map { $0.components.seconds &* 1_000_000_000 }
         let now = settings.now
+        let lookedAt = facts.policy.recentUse > .zero ? settings.lookedAt : nil
         let remover = Remover(
             root: root, settle: settings.settle,
-            reproof: { overrides.applied(to: Self.reproof($0, $1, looks.recent(), in: root)) },
+            reproof: { repo, commit in
+                let reasons = Self.reproof(repo, commit, looks.recent(), in: root)
+                guard overrides.isByName else {
+                    return reasons + Self.recentUse(repo, commit, since: lookedAt, in: root)
+                }
+                return overrides.applied(to: reasons.filter { Self.honouredByName.contains($0.by) })
+            },
             assumesUnused: { repo, commit in
                 if overrides.assumesUnused { return true }
                 guard let unusedAfter, let commit, let place = facts.repos.firstIndex(where: { $0.id == repo.id }),
@@ -139,6 +183,28 @@ extension Enforcer {
             }, cancellation: cancellation)
         removers.withLock { $0[cache] = remover }
         return remover
+    }
+
+    /// Whether a revision was opened since it was looked at, as access times tell: a loader may have read it and gone.
+    private static func recentUse(
+        _ repo: RepoInventory, _ commit: CommitHash?, since lookedAt: Timestamp?, in root: CacheRoot
+    ) -> [Kept] {
+        guard let lookedAt, let commit, let snapshot = repo.snapshots.first(where: { $0.commit == commit }) else {
+            return []
+        }
+        for file in snapshot.files {
+            var content: FileStat? = file.stat.kind == .regular ? file.stat : nil
+            if case .blob(let name) = file.link, let blob = repo.blobs[name] {
+                content = blob.link == nil ? blob.stat : nil
+                if case .payload(let payload) = blob.link {
+                    content = try? root.stat(at: StoreInventory.location(of: payload))
+                }
+            }
+            if let content, content.accessed > content.modified, content.accessed > lookedAt {
+                return [Kept(by: .recentUse, "'\(file.path.display)' was read after it was planned")]
+            }
+        }
+        return []
     }
 
     /// What besides locks and open files keeps a revision, or files of a repo.

@@ -1,4 +1,5 @@
 public import HubCache
+public import LinuxIO
 public import Retention
 
 /// What became of one action.
@@ -7,8 +8,8 @@ public enum ActionOutcome: Sendable, Hashable {
     case removed(bytes: UInt64)
     /// It was not done, since something keeps it after all.
     case kept([Kept])
-    /// It could not be done, or not finished: what happened, and what the user can do.
-    case failed(String)
+    /// It could not be done, or not finished: what happened, and what the user can do; and whether a permission was missing.
+    case failed(String, isPermission: Bool)
 }
 
 /// What a pass tells while it goes on.
@@ -29,8 +30,10 @@ public struct PassOutcome: Sendable {
     public var removed: [(action: PlannedAction, bytes: UInt64)] = []
     /// What was planned and stays.
     public var kept: [(action: PlannedAction, reasons: [Kept])] = []
-    /// What failed.
-    public var failed: [(action: PlannedAction, message: String)] = []
+    /// What failed, and whether a permission was missing.
+    public var failed: [(action: PlannedAction, message: String, isPermission: Bool)] = []
+    /// What else was met in repos that were meant as a whole, by its path, and what became of it.
+    public var further: [(path: BytePath, outcome: ActionOutcome)] = []
     /// Why the Hub did not answer, if it did not: what it might not give back stays.
     public var hubSilence: String?
     /// Whether it was told to stop.
@@ -54,9 +57,13 @@ public struct EnforcementPass {
     private let carryOut: ([PlannedAction]) -> [ActionOutcome]
     private let isCancelled: () -> Bool
     private let report: (PassEvent) -> Void
+    private let now: () -> UInt64
 
     /// As many actions are under way at once: each waits for clients to settle, and they wait together.
     static let batchSize = 64
+    /// Nanoseconds that one batch may be asked about: an answer counts for ten minutes.
+    private static let longestAsking: UInt64 = 5 * 60 * 1_000_000_000
+    private static let silencesThatTell = 3
 
     /// Makes a pass.
     ///
@@ -68,11 +75,12 @@ public struct EnforcementPass {
     ///   - carryOut: does what it is given, all at once, and says what became of each, in the same order.
     ///   - isCancelled: whether to stop.
     ///   - report: is told what happens.
+    ///   - now: a clock in nanoseconds that never jumps.
     public init(
         facts: [CacheFacts], planner: @escaping ([CacheFacts], [Item: [Kept]]) -> Planner,
         evidence: @escaping (Item) -> ItemEvidence, ask: @escaping (Item) -> HubReply,
         carryOut: @escaping ([PlannedAction]) -> [ActionOutcome], isCancelled: @escaping () -> Bool,
-        report: @escaping (PassEvent) -> Void
+        report: @escaping (PassEvent) -> Void, now: @escaping () -> UInt64 = monotonicNanoseconds
     ) {
         self.facts = facts
         self.planner = planner
@@ -81,6 +89,7 @@ public struct EnforcementPass {
         self.carryOut = carryOut
         self.isCancelled = isCancelled
         self.report = report
+        self.now = now
     }
 
     /// Runs it. Blocks until it is done.
@@ -94,6 +103,7 @@ public struct EnforcementPass {
         var looked: [Item: ItemEvidence] = [:]
         var done: Set<Item> = []
         var asked: Set<Item> = []
+        var silences = 0
         func lookOnce(_ item: Item) -> ItemEvidence {
             if let known = looked[item] { return known }
             let found = evidence(item)
@@ -105,11 +115,19 @@ public struct EnforcementPass {
             let pending = result.plan.sequence.filter { !done.contains($0.item) }
             var batch: [PlannedAction] = []
             var hasRefusal = false
+            let begun = now()
             for action in pending.prefix(Self.batchSize) {
-                if isCancelled() { break }
+                // What was confirmed first is still to be true when it goes.
+                if isCancelled() || now() &- begun > Self.longestAsking { break }
                 if action.hub != nil, asked.insert(action.item).inserted {
-                    if let standing = refusal(ask(action.item), of: action, &result) {
+                    let reply = ask(action.item)
+                    if let standing = refusal(reply, of: action, &result) {
                         facts.note(standing, of: action.item)
+                        if case .none = reply {
+                            silences += 1
+                            // Who does not answer three times is away: the rest would wait for nothing, one by one.
+                            if silences == Self.silencesThatTell { facts.noteSilence(standing, except: asked) }
+                        }
                         hasRefusal = true
                         break
                     }
@@ -129,9 +147,9 @@ public struct EnforcementPass {
                     learned[action.item, default: []] += reasons
                     result.kept.append((action, reasons))
                     report(.kept(action, reasons))
-                case .failed(let message):
+                case .failed(let message, let isPermission):
                     learned[action.item, default: []].append(Kept(by: .cannotTell, message))
-                    result.failed.append((action, message))
+                    result.failed.append((action, message, isPermission))
                     report(.failed(action, message))
                 }
             }
@@ -158,6 +176,17 @@ public struct EnforcementPass {
 }
 
 extension [CacheFacts] {
+    /// Notes that the Hub does not answer, for every revision that it was not asked about.
+    fileprivate mutating func noteSilence(_ standing: HubStanding, except asked: Set<Item>) {
+        for cache in indices {
+            for index in self[cache].revisions.indices {
+                if !asked.contains(.revision(cache: cache, index: index)) {
+                    self[cache].revisions[index].hub = standing
+                }
+            }
+        }
+    }
+
     /// Notes what the Hub said of a revision.
     fileprivate mutating func note(_ standing: HubStanding, of item: Item) {
         guard case .revision(let cache, let index) = item else { return }

@@ -28,6 +28,8 @@ public final class Enforcer: Sendable {
         public var formerPolicy: FormerPolicy?
         /// The time to judge by.
         public var now: Timestamp
+        /// When the caches were looked at, by the clock of their filesystems.
+        public var lookedAt: Timestamp
         /// Whether the clock can be believed.
         public var clock: ClockTrust
         /// So much is to be free above the floor in the end.
@@ -39,6 +41,7 @@ public final class Enforcer: Sendable {
         public init(policy: Policy, now: Timestamp, clock: ClockTrust = .trusted) {
             self.policy = policy
             self.now = now
+            lookedAt = now
             self.clock = clock
         }
     }
@@ -93,6 +96,17 @@ public final class Enforcer: Sendable {
         }
     }
 
+    /// The same, where a refusal of the Hub is only what it last said: it is asked again right before anything goes.
+    private var factsForEnforcing: [CacheFacts] {
+        factsForPlanning.map { facts in
+            var facts = facts
+            for index in facts.revisions.indices {
+                if case .refused = facts.revisions[index].hub { facts.revisions[index].hub = .unasked }
+            }
+            return facts
+        }
+    }
+
     private static let pauseAfterIneffective: Int64 = 86_400 * 1_000_000_000
 
     private func planner(_ facts: [CacheFacts], _ learned: [Item: [Kept]]) -> Planner {
@@ -113,7 +127,7 @@ public final class Enforcer: Sendable {
         let pass = withoutActuallyEscaping(report) { report in
             withoutActuallyEscaping(askHub) { askHub in
                 EnforcementPass(
-                    facts: factsForPlanning, planner: planner, evidence: evidence(of:),
+                    facts: factsForEnforcing, planner: planner, evidence: evidence(of:),
                     ask: { self.ask($0, askHub) },
                     carryOut: { self.carryOut($0.map(\.item), overrides: .none) },
                     isCancelled: { self.cancellation.isCancelled }, report: report

@@ -13,12 +13,15 @@ struct FactsBuilder {
     let holdings: [RepoHoldings]
     let store: StoreInventory
     let remembered: RememberedCache
+    /// Why nothing may be removed at all.
+    let refusal: String?
     /// The holds of a repo, by its folder.
     let holds: (BytePath) -> [Hold]
 
     /// Makes the facts.
     func build() -> GatheredCache {
-        let filesystem = root.filesystem
+        // Looking may have taken minutes: what was free when the root was opened is out of date.
+        let filesystem = (try? root.currentFilesystem()) ?? root.filesystem
         var facts = CacheFacts(
             path: root.path, policy: policy,
             filesystem: FilesystemFacts(
@@ -27,10 +30,9 @@ struct FactsBuilder {
                 keepsAccessTimes: !filesystem.isNoAccessTime && !filesystem.kind.isNetwork && !filesystem.isReadOnly),
             bytes: report.bytes)
         facts.watchedSince = remembered.watchedSince
-        facts.refusal = remembered.refusal
+        facts.refusal = refusal
         var gathered = GatheredCache(
-            root: root, facts: facts, report: report, questions: [],
-            partialBytes: holdings.reduce(0) { $1.partials.values.reduce($0) { $0 &+ $1.allocated } }, store: store,
+            root: root, facts: facts, report: report, questions: [], store: store,
             linkedFromElsewhere: holdings.reduce(into: []) { $0.formUnion($1.elsewhere) })
         var account = StorageAccount(store: store)
         var records: [UsageRecord] = []
@@ -40,6 +42,7 @@ struct FactsBuilder {
             add(repo, report, account: &account, records: &records, to: &gathered)
         }
         judgeUse(records, of: &gathered.facts)
+        keepWhatOthersLinkTo(&gathered.facts)
         for repo in holdings {
             for path in repo.elsewhere { account.holdFromElsewhere(path) }
             for payload in repo.publishing { account.holdForPublication(payload) }
@@ -125,6 +128,34 @@ struct FactsBuilder {
             facts.revisions[index].lastOpen = use.lastOpen
             if let moved = facts.revisions[index].supersededAt, let open = use.lastOpen, open.time > moved {
                 facts.revisions[index].supersededAt = nil
+            }
+        }
+    }
+
+    /// Keeps what links from other repos of the cache lead to: whoever made them reads it by another name, under other locks.
+    private func keepWhatOthersLinkTo(_ facts: inout CacheFacts) {
+        let aliased = Set(holdings.flatMap { $0.linkedFolders.map(\.key) })
+        let elsewhere = holdings.flatMap { repo in repo.elsewhere.map { (from: repo.folder, to: $0) } }
+        guard !aliased.isEmpty || !elsewhere.isEmpty else { return }
+        let places = Dictionary(uniqueKeysWithValues: facts.repos.indices.map { (facts.repos[$0].folder, $0) })
+        for repo in holdings {
+            guard let place = places[repo.folder] else { continue }
+            let isAliased = aliased.contains(repo.key)
+            var users: [CommitHash: BytePath] = [:]
+            for link in elsewhere where link.to == repo.folder || link.to.relative(to: repo.folder) != nil {
+                for revision in repo.revisions where repo.leads(link.to, to: revision) {
+                    users[revision.commit] = link.from
+                }
+            }
+            guard isAliased || !users.isEmpty else { continue }
+            for index in facts.revisions.indices where facts.revisions[index].repo == place {
+                if isAliased {
+                    facts.revisions[index].keepers.append(
+                        Kept(by: .foreignEntry, "another name of the cache is a link to this folder"))
+                } else if let user = users[facts.revisions[index].commit] {
+                    facts.revisions[index].keepers.append(
+                        Kept(by: .foreignEntry, "a link in '\(user.display)' leads to it"))
+                }
             }
         }
     }

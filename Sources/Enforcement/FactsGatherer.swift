@@ -58,17 +58,19 @@ public struct FactsGatherer: Sendable {
             })
         guard let report else { preconditionFailure("the whole of a cache is always in it") }
         let (holdings, store) = found.withLock { $0 }
-        var remembered = RememberedCache(ledger: ledger, cache: root.path, attempts: whole.repair.attempts, now: now)
-        remembered.refusal = refusal(of: root, enforcer: whole.enforcer)
+        let remembered = RememberedCache(ledger: ledger, cache: root.path, attempts: whole.repair.attempts, now: now)
         let holds = HoldReader(root: root, now: now)
         return FactsBuilder(
             root: root, policy: policy, report: report, holdings: holdings, store: store ?? StoreInventory(),
-            remembered: remembered, holds: { holds.holds(of: $0) }
+            remembered: remembered, refusal: Self.refusal(of: root, enforcer: whole.enforcer),
+            holds: { holds.holds(of: $0) }
         ).build()
     }
 
     /// Why nothing may be removed from a cache, whatever a rule says.
-    private func refusal(of root: CacheRoot, enforcer: String?) -> String? {
+    ///
+    /// - Parameter enforcer: the host that may remove from network filesystems.
+    public static func refusal(of root: CacheRoot, enforcer: String?) -> String? {
         if root.filesystem.isReadOnly { return "the cache is on a read-only filesystem" }
         if root.filesystem.kind.isNetwork, enforcer != hostName() {
             return enforcer.map {

@@ -13,8 +13,6 @@ public struct GatheredCache: Sendable {
     public let report: CacheReport
     /// What the Hub is asked before a revision goes, by the revision's place in the facts.
     public internal(set) var questions: [HubQuestion?]
-    /// Bytes on the disk of its partial downloads when it was looked at.
-    let partialBytes: UInt64
     /// The shared store as it was found.
     let store: StoreInventory
     /// Blobs that links of other repos lead to.

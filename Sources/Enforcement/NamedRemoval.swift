@@ -16,6 +16,7 @@ public struct NamedRemoval: Sendable {
         self.items = items
         self.repos = repos
         self.overrides = overrides
+        self.overrides.isByName = true
     }
 }
 
@@ -31,7 +32,7 @@ extension Enforcer {
     /// The name of the rule in what `rm` prints.
     private static let ruleName = "rm"
     /// What `rm` honours. A linked folder that the policy does not list is never written to, whoever asks.
-    private static let honoured: Set<Keeper> = [
+    static let honouredByName: Set<Keeper> = [
         .pin, .hold, .lock, .open, .openerAlive, .cannotTell, .foreignFiles, .foreignEntry,
     ]
 
@@ -59,7 +60,7 @@ extension Enforcer {
             for further in evidence.keepers where !reasons.contains(where: { $0.by == further.by }) {
                 reasons.append(further)
             }
-            reasons = removal.overrides.applied(to: reasons.filter { Self.honoured.contains($0.by) })
+            reasons = removal.overrides.applied(to: reasons.filter { Self.honouredByName.contains($0.by) })
                 .sorted { $0.by < $1.by }
             guard reasons.isEmpty else {
                 plan.kept.append(
@@ -88,7 +89,8 @@ extension Enforcer {
             let place = RepoPlace(cache: wish.cache, repo: repo)
             return plan.kept.contains { self.place(of: $0.item) == place } ? nil : place
         }
-        let results = carryOut(plan.actions.map(\.item), overrides: removal.overrides, wholeRepos: Set(whole))
+        let results = carryOut(
+            plan.actions.map(\.item), overrides: removal.overrides, wholeRepos: Set(whole), further: &outcome.further)
         for (action, result) in zip(plan.actions, results) {
             switch result {
             case .removed(let bytes):
@@ -97,8 +99,8 @@ extension Enforcer {
             case .kept(let reasons):
                 outcome.kept.append((action, reasons))
                 report(.kept(action, reasons))
-            case .failed(let message):
-                outcome.failed.append((action, message))
+            case .failed(let message, let isPermission):
+                outcome.failed.append((action, message, isPermission))
                 report(.failed(action, message))
             }
         }

@@ -6,6 +6,8 @@ public struct Overrides: Sendable, Hashable {
     public var force: Bool
     /// That nothing can tell whether it is in use.
     public var assumesUnused: Bool
+    /// Whether a person named what is to go, and no rule did.
+    var isByName = false
 
     /// Makes overrides.
     public init(force: Bool = false, assumesUnused: Bool = false) {

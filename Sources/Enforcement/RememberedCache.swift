@@ -18,8 +18,6 @@ struct RememberedCache: Sendable {
     var answers: [HubQuestion: HubStanding] = [:]
     /// Since when opens were recorded without a gap.
     var watchedSince: Timestamp?
-    /// Why nothing may be removed at all.
-    var refusal: String?
 
     /// An answer of the Hub decides for this long.
     static let answerLifetime: Int64 = 7 * 86_400 * 1_000_000_000

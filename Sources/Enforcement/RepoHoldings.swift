@@ -33,6 +33,8 @@ struct RepoHoldings: Sendable {
 
     let id: RepoID
     let folder: BytePath
+    /// Which folder it is.
+    let key: FileKey
     let blobs: [BlobName]
     let revisions: [Revision]
     let partials: [BytePath: FileStat]
@@ -47,13 +49,14 @@ struct RepoHoldings: Sendable {
         guard let id = repo.id else { return nil }
         self.id = id
         folder = repo.folder
+        key = repo.stat.key
         let names = repo.blobs.sorted { $0.key < $1.key }
         blobs = names.map { BlobName(name: $0.key, stat: $0.value.stat, link: $0.value.link) }
         let places = Dictionary(uniqueKeysWithValues: names.indices.map { (names[$0].key, $0) })
         var elsewhere: Set<BytePath> = []
         for blob in blobs { if case .elsewhere(let path, _) = blob.link { elsewhere.insert(path) } }
         var refBytes: [CommitHash: UInt64] = [:]
-        for ref in repo.refs { if let commit = ref.commit { refBytes[commit, default: 0] += ref.stat.allocated } }
+        for ref in repo.refs { if let commit = ref.commit { refBytes[commit, default: 0] &+= ref.stat.allocated } }
         revisions = repo.snapshots.compactMap { snapshot in
             guard let commit = snapshot.commit else { return nil }
             var revision = Revision(
@@ -105,6 +108,16 @@ struct RepoHoldings: Sendable {
         linkedFolders = repo.linkedFolders
         refs = repo.refs
         hasUnseen = !repo.unseen.isEmpty
+    }
+
+    /// Whether a place in this repo is a revision, a part of one, or a blob that it links to.
+    func leads(_ place: BytePath, to revision: Revision) -> Bool {
+        if place == folder { return true }
+        guard let rest = place.relative(to: folder) else { return false }
+        let snapshots = BytePath("snapshots")
+        let own = snapshots.appending(revision.commit.hex)
+        if rest == snapshots || rest == own || rest.relative(to: own) != nil { return true }
+        return revision.blobs.contains { BytePath("blobs").appending(blobs[$0].name) == rest }
     }
 
     /// The bytes on the disk of the folders in a snapshot. A scan does not keep their stats; a small folder takes one block

@@ -49,12 +49,11 @@ extension Enforcer {
                 continue
             }
             var appeared = appearedBytes(of: place, since: before, atLeast: predicted)
-            if appeared < predicted / 2 { appeared &+= same.reduce(0) { $0 &+ partialGrowth(of: $1) } }
+            if appeared < predicted / 2 { appeared &+= same.reduce(0) { $0 &+ growth(of: $1, pass) } }
             let result = PassResult(
                 filesystem: cache.facts.filesystem.id, predicted: predicted, appeared: appeared, endedAt: currentTime())
             let last = ledger.passes(onFilesystem: cache.facts.filesystem.id, limit: 1).first
-            // What others share extents with was only an upper bound.
-            if !removed.contains(where: \.action.isAtMost) { ledger.note(pass: result) }
+            ledger.note(pass: result)
             if result.isIneffective, last?.isIneffective ?? false {
                 report.ineffective.append(
                     IneffectiveEviction(
@@ -85,15 +84,12 @@ extension Enforcer {
     private static let looksAtSpace = 240
     private static let millisecondsBetweenLooks: UInt32 = 250
 
-    /// By how many bytes the downloads of a cache grew since it was looked at.
-    private func partialGrowth(of place: Int) -> UInt64 {
-        let cache = caches[place]
-        let scan = CacheScan(root: cache.root)
-        guard let listing = try? scan.list() else { return 0 }
-        let now = listing.repos.reduce(UInt64(0)) { sum, folder in
-            scan.scanRepo(folder, store: listing.store).partials.reduce(sum) { $0 &+ $1.stat.allocated }
-        }
-        return now > cache.partialBytes ? now - cache.partialBytes : 0
+    /// By how many bytes a cache grew since it was looked at, besides what was removed from it: what clients fetched meanwhile.
+    private func growth(of place: Int, _ pass: PassOutcome) -> UInt64 {
+        let left = caches[place].facts.bytes
+        let expected = left &- min(left, pass.removedBytes(cache: place))
+        let now = CacheScan.allocatedBytes(of: caches[place].root)
+        return now > expected ? now - expected : 0
     }
 }
 

@@ -34,7 +34,7 @@ struct Enforce: ParsableCommand {
 
     func run() throws {
         try reportingFailures {
-            let session = try RetentionSession(caches, room: try room(), isActing: true)
+            let session = try RetentionSession(caches, room: try room(), isActing: true, needsMemory: true)
             guard session.policy.mode == .enforce || yes else {
                 throw CommandFailure(
                     status: .policy,
@@ -63,7 +63,7 @@ struct Enforce: ParsableCommand {
                 text.show(report)
             }
             if report.pass.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
-            if !report.pass.failed.isEmpty { return .cannotWrite }
+            if let status = report.pass.failureStatus { return status }
             return report.isReached && report.pass.kept.isEmpty ? .good : .busy
         }
     }

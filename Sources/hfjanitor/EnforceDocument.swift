@@ -103,5 +103,9 @@ struct RemovalDocument: Encodable {
         failed = (outcome?.failed ?? []).map {
             PlanDocument.Action($0.action, names: names($0.action.item), detail: $0.message)
         }
+        // What a repo that was named as a whole had besides.
+        for (path, further) in outcome?.further ?? [] {
+            if case .kept(let reasons) = further { kept.append(PlanDocument.KeptEntry(path: path, reasons: reasons)) }
+        }
     }
 }

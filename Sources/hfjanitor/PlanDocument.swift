@@ -65,6 +65,13 @@ struct PlanDocument: Encodable {
         var by: String
         var detail: String
 
+        init(path: BytePath, reasons: [Kept]) {
+            self.path = path.text
+            bytes = 0
+            by = reasons.first?.by.rawValue ?? ""
+            detail = reasons.first?.detail ?? ""
+        }
+
         init(_ item: Item, bytes: UInt64, reasons: [Kept], names: ItemNames) {
             repo = names.repo(item)
             commit = names.commit(item)
@@ -173,9 +180,10 @@ struct ExplainDocument: Encodable {
         var verdict: String
         var tried: [Tried]
         var keptBy: [KeptBy]
+        var notes: [String]
 
         enum CodingKeys: String, CodingKey {
-            case repo, commit, path, verdict, tried
+            case repo, commit, path, verdict, tried, notes
             case keptBy = "kept_by"
         }
     }
@@ -199,7 +207,8 @@ struct ExplainDocument: Encodable {
                 tried: explanation.tried.map {
                     Tried(rule: $0.rule, matched: $0.isMatched, reason: ReasonDocument($0.reason))
                 },
-                keptBy: explanation.keptBy.map { KeptBy(by: $0.by.rawValue, detail: $0.detail) })
+                keptBy: explanation.keptBy.map { KeptBy(by: $0.by.rawValue, detail: $0.detail) },
+                notes: explanation.notes)
         }
     }
 }

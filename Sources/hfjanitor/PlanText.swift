@@ -63,6 +63,7 @@ struct PlanText {
                     + displayText(of: tried.reason.text))
         }
         if explanation.tried.isEmpty { Terminal.print("  the policy has no rules") }
+        for note in explanation.notes { Terminal.print("  " + displayText(of: note)) }
         for kept in explanation.keptBy {
             Terminal.print("  kept by \(kept.by.rawValue): \(displayText(of: kept.detail))")
         }

@@ -48,7 +48,9 @@ struct Remove: ParsableCommand {
                 if caches.json { try printJSON(RemovalDocument(session.gathered, plan, nil, time: session.now)) }
                 return plan.kept.isEmpty ? .good : .busy
             }
-            if !plan.actions.isEmpty && !yes { guard try isConfirmed(plan) else { return .found } }
+            if !(plan.actions.isEmpty && removal.repos.isEmpty) && !yes {
+                guard try isConfirmed(plan) else { return .found }
+            }
             let outcome = session.enforcer.remove(plan, of: removal) { event in
                 if caches.json { return }
                 switch event {
@@ -62,12 +64,15 @@ struct Remove: ParsableCommand {
             if caches.json {
                 try printJSON(RemovalDocument(session.gathered, plan, outcome, time: session.now))
             } else {
+                for (path, further) in outcome.further {
+                    if let line = text.line(path, further) { Terminal.print(line) }
+                }
                 Terminal.print(
                     "removed \(counted(outcome.removed.count, "item")), \(formatBytes(outcome.removedBytes()))")
             }
             if outcome.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
-            if !outcome.failed.isEmpty { return .cannotWrite }
-            return plan.kept.isEmpty && outcome.kept.isEmpty ? .good : .busy
+            if let status = outcome.failureStatus { return status }
+            return plan.kept.isEmpty && outcome.kept.isEmpty && !outcome.leavesMore ? .good : .busy
         }
     }
 

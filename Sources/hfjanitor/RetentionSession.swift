@@ -16,23 +16,39 @@ struct RetentionSession {
     private var resolver: TargetResolver
     private let absentDefault: BytePath?
     private let ledger: Ledger
+    /// Held by one who acts by rules.
+    private let lock: EnforcementLock?
 
     var gathered: [GatheredCache] { enforcer.caches }
 
     /// Looks at everything.
     ///
-    /// - Parameter isActing: whether something is to be removed: what an earlier run left half done is dealt with first.
+    /// - Parameters:
+    ///   - isActing: whether something is to be removed: what an earlier run left half done is dealt with first.
+    ///   - needsMemory: whether rules decide: much of what keeps is only remembered, so that without memory nothing goes.
     /// - Throws: `CommandFailure`.
-    init(_ options: CacheOptions, at: PlanTime? = nil, room: UInt64? = nil, isActing: Bool = false) throws {
+    init(
+        _ options: CacheOptions, at: PlanTime? = nil, room: UInt64? = nil, isActing: Bool = false,
+        needsMemory: Bool = false
+    ) throws {
         let opened = try OpenedCaches(options, needing: .rules)
         policy = opened.loaded.policy
         absentDefault = opened.absentDefault
         resolver = TargetResolver(opened)
         let ledger = openLedger(besides: opened.roots)
         self.ledger = ledger
+        if needsMemory, ledger.availability != .readWrite {
+            let problem = ledger.takeProblem().map { displayText(of: $0) } ?? "the state folder cannot be used"
+            throw CommandFailure(
+                status: .cannotRead,
+                message:
+                    "\(problem); what was opened, was whole once or is pinned no more is not known, so nothing is removed: "
+                    + "repair it, or set STATE_DIRECTORY to a folder of your own")
+        }
+        lock = needsMemory ? try EnforcementLock() : nil
         Interruption.install()
         raiseDescriptorLimit()
-        if isActing { try Self.recover(opened.roots, ledger) }
+        if isActing { try Self.recover(opened.roots, ledger, enforcer: policy.enforcer) }
         let reading = ClockReading.now()
         now = at?.time(now: reading.time) ?? reading.time
         let progress = VerificationProgress()
@@ -57,25 +73,30 @@ struct RetentionSession {
         if Interruption.cancellation.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
         var settings = Enforcer.Settings(policy: policy, now: now)
         settings.room = room
+        settings.lookedAt = reading.time
         settings.formerPolicy = Self.formerPins(of: opened.loaded, in: ledger, at: reading.time)
         if at == nil {
             let youngest = caches.flatMap(\.facts.revisions).map(\.youngestChange).max()
             let isSynchronised = clockIsSynchronised()
             settings.clock = reading.trust(
                 earlier: ledger.lastClock, isSynchronised: isSynchronised, youngest: youngest)
-            ledger.note(clock: reading, isTrusted: isSynchronised ?? false)
+            // A reading that is not believed must not make the next one believable.
+            if settings.clock == .trusted || isSynchronised == true {
+                ledger.note(clock: reading, isTrusted: isSynchronised ?? false)
+            }
         }
         enforcer = Enforcer(
             caches: caches, settings: settings, ledger: ledger, cancellation: Interruption.cancellation)
     }
 
     /// Finishes or undoes what an earlier run was killed in the middle of.
-    private static func recover(_ roots: [CacheRoot], _ ledger: Ledger) throws {
-        for root in roots where !root.filesystem.isReadOnly {
+    ///
+    /// - Parameter enforcer: the host that may; where another one does, its operations only look abandoned from here.
+    private static func recover(_ roots: [CacheRoot], _ ledger: Ledger, enforcer: String?) throws {
+        for root in roots where FactsGatherer.refusal(of: root, enforcer: enforcer) == nil {
             do throws(SystemCallFailure) {
-                for outcome in try Enforcer.recover(root, ledger: ledger, cancellation: Interruption.cancellation) {
-                    Terminal.complain(outcome.text)
-                }
+                try Enforcer.recover(root, ledger: ledger, cancellation: Interruption.cancellation)
+                    .forEach(Terminal.complain)
             } catch {
                 throw CommandFailure(
                     status: error.isPermission ? .permission : .cannotRead,

@@ -206,6 +206,30 @@ import Testing
         }
     }
 
+    @Test func withoutMemoryNothingGoes() throws {
+        try withTestCache { cache in
+            try makeModels(cache)
+            let file = try policy(cache, unused)
+            // A file that others may write to is nobody's memory.
+            try cache.outer.write("state/ledger.sqlite", "", mode: 0o666)
+            try cache.outer.chmod("state/ledger.sqlite", 0o666)
+            let state = ["STATE_DIRECTORY": cache.outer.absolute("state").text]
+            let result = try Program.run(["enforce", "--policy", file], environment: state)
+            #expect(result.status == 74, "\(result.errors)")
+            #expect(result.errors.contains("nothing is removed"))
+            #expect(try repos(cache).count == 2)
+        }
+    }
+
+    @Test func aRepoWithNothingToShowIsAskedAboutToo() throws {
+        try withTestCache { cache in
+            try cache.repo("org/refs-only").ref("main", commit(1))
+            let root = ["--cache", cache.path.text]
+            #expect(try run(["rm", "org/refs-only"] + root).status == 64)
+            #expect(cache.outer.exists(cache.repo("org/refs-only").place("refs/main")))
+        }
+    }
+
     @Test func whatIsOpenStays() throws {
         try withTestCache { cache in
             try makeModels(cache)

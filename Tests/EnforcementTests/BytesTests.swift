@@ -1,5 +1,6 @@
 import CacheScan
 import Enforcement
+import Foundation
 import HubCache
 import Ledger
 import LinuxIO
@@ -142,15 +143,32 @@ import Verification
         }
     }
 
-    @Test func aBlobThatAnotherRepoLinksStays() throws {
+    /// What keeps the revision of `org/model`.
+    private func keepers(_ cache: TestCache) throws -> [Keeper] {
+        let enforcer = try gather(cache)
+        let id = try #require(RepoID(type: .model, name: "org/model"))
+        let hash = try #require(CommitHash(BytePath(commit(1))))
+        let item = try #require(enforcer.caches[0].item(of: hash, in: id, cache: 0))
+        return enforcer.plan(NamedRemoval(items: [item])).kept.flatMap(\.reasons).map(\.by)
+    }
+
+    @Test func whatAnotherRepoLinksToStays() throws {
+        for target in ["blobs/ETAG", "snapshots/\(commit(1))/a.bin", "snapshots/\(commit(1))"] {
+            try withTestCache { cache in
+                let etag = try cache.repo().file("a.bin", content(1), at: commit(1))
+                #expect(try keepers(cache).isEmpty)
+                let path = "../../../models--org--model/" + target.replacingOccurrences(of: "ETAG", with: etag)
+                try cache.outer.link(cache.repo("org/other").snapshot(commit(2), "linked"), to: BytePath(path))
+                #expect(try keepers(cache) == [.foreignEntry], "\(target)")
+            }
+        }
+    }
+
+    @Test func whatHasAnotherNameStays() throws {
         try withTestCache { cache in
-            let etag = try cache.repo().file("a.bin", content(1), at: commit(1))
-            try cache.outer.link(
-                cache.repo("org/other").snapshot(commit(2), "a.bin"),
-                to: BytePath("../../../models--org--model/blobs/\(etag)"))
-            #expect(try remove([("org/model", commit(1))], from: cache) < UInt64(Self.size))
-            let left = try gather(cache).caches[0].report
-            #expect(!left.repos.flatMap(\.revisions).flatMap(\.findings).contains { $0.code == .danglingLink })
+            try cache.repo().file("a.bin", content(1), at: commit(1))
+            try cache.outer.link(cache.place("models--org--alias"), to: "models--org--model")
+            #expect(try keepers(cache) == [.foreignEntry])
         }
     }
 }

@@ -113,7 +113,7 @@ import Testing
 
     @Test func aFailureIsNotTriedAgain() throws {
         let facts = try facts(revisions: 4, free: 85 * Self.gigabyte, floor: 100 * Self.gigabyte)
-        let (outcome, log) = run(facts, outcome: { _ in .failed("EIO") })
+        let (outcome, log) = run(facts, outcome: { _ in .failed("EIO", isPermission: false) })
         #expect(Set(log.batches.flatMap(\.self)).count == log.batches.flatMap(\.self).count)
         #expect(outcome.removed.isEmpty && !outcome.failed.isEmpty)
         #expect(!outcome.plan.caches[0].isReached)
@@ -126,6 +126,20 @@ import Testing
         #expect(outcome.hubSilence == "offline")
         #expect(!outcome.plan.caches[0].isReached)
         #expect(outcome.plan.caches[0].notes.contains { $0.contains("irreplaceable") })
+    }
+
+    @Test func whoDoesNotAnswerThreeTimesIsNotAskedAgain() throws {
+        let facts = try facts(revisions: 200, free: 85 * Self.gigabyte, floor: 1000 * Self.gigabyte)
+        let (outcome, log) = run(facts, ask: { _ in .none(reason: "timeout") })
+        #expect(log.lines == ["ask 0", "ask 1", "ask 2"])
+        #expect(outcome.removed.isEmpty && outcome.hubSilence == "timeout")
+    }
+
+    @Test func oneSilenceIsNoRefusalOfTheRest() throws {
+        let facts = try facts(revisions: 6, free: 85 * Self.gigabyte, floor: 100 * Self.gigabyte)
+        let (outcome, _) = run(facts, ask: { $0 == 0 ? .none(reason: "timeout") : .confirmed })
+        #expect(outcome.removed.count == 2)
+        #expect(outcome.plan.caches[0].isReached)
     }
 
     @Test func evictAsksNobody() throws {

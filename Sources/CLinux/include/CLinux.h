@@ -102,7 +102,7 @@ void hfj_name_thread(const char *_Nonnull name);
 int hfj_process_exists(int pid);
 
 /// Whether files of an open file's extents may be shared with others, or are stored otherwise than written (FS_IOC_FIEMAP):
-/// 1 when an extent is shared, compressed, encoded or inline; 0 when none is; or -errno.
+/// 1 when an extent is shared, compressed or encoded; 0 when none is; or -errno.
 int hfj_shares_extents(int fd);
 
 /// syncfs(2). 0 or -errno.
