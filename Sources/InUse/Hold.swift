@@ -7,7 +7,7 @@ public import LinuxIO
 /// It is a file `.locks/<repo>/<8 hex>.hold` with the JSON `{commit|null, until|null, by, reason}`. Without `until` it holds
 /// only while a process has it locked with flock(2).
 public struct Hold: Sendable, Hashable {
-    /// Its file, relative to the cache root.
+    /// Its file, relative to the cache root; the folder of the repo's holds where those cannot all be looked at.
     public var path: BytePath
     /// The revision that is held; nil: all of the repo.
     public var commit: CommitHash?
@@ -23,6 +23,8 @@ public struct Hold: Sendable, Hashable {
     public var uid: UInt32
     /// Whether it can be read and has the form. One that is not holds only while it is locked, or may be.
     public var isReadable: Bool
+    /// Whether it stands for holds that could not be looked at, and is no file itself.
+    public internal(set) var isUnseen = false
     /// What the file was when it was read.
     var key: FileKey
     /// When it was written.
@@ -84,15 +86,34 @@ public struct HoldReader: Sendable {
     public func holds(of folder: BytePath) -> [Hold] { all(of: folder).filter { $0.isValid(at: now) } }
 
     /// All hold files of a repo, also those that hold no more.
+    ///
+    /// Where they cannot all be looked at, one more stands for what was not seen: it holds all of the repo, and says why.
     public func all(of folder: BytePath) -> [Hold] {
         let place = BytePath(".locks").appending(folder)
-        guard let locks = try? root.open(place, options: [.directory, .keepAccessTime]),
-            let listing = try? locks.listDirectory()
-        else { return [] }
+        let listing: DirectoryListing
+        do throws(SystemCallFailure) {
+            listing = try root.open(place, options: [.directory, .keepAccessTime]).listDirectory()
+        } catch {
+            return error.errno == SystemCallFailure.absentNumber ? [] : [unseen(in: place, error.reason)]
+        }
         let files = listing.entries.filter { $0.stat.kind == .regular && $0.name.hasSuffix(Self.suffix) }
-        return files.sorted { $0.name < $1.name }.prefix(Self.countLimit).compactMap { entry in
+        var holds = files.sorted { $0.name < $1.name }.prefix(Self.countLimit).compactMap { entry in
             read(place.appending(entry.name), stat: entry.stat)
         }
+        if let failure = listing.failures.first(where: { $0.subject.hasSuffix(Self.suffix) }) {
+            holds.append(unseen(in: place, failure.reason))
+        } else if files.count > Self.countLimit {
+            holds.append(unseen(in: place, "there are more than \(Self.countLimit) hold files"))
+        }
+        return holds
+    }
+
+    /// Stands for the holds in a folder that could not be looked at: what is not known to be none may be one.
+    private func unseen(in place: BytePath, _ reason: String) -> Hold {
+        Hold(
+            path: place, commit: nil, until: nil, by: "", reason: "its holds cannot all be looked at",
+            lock: .unknown(reason: reason), uid: root.stat.uid, isReadable: false, isUnseen: true, key: root.stat.key,
+            modified: now)
     }
 
     /// The repos, by folder name, of which at least one hold holds now.
@@ -102,14 +123,18 @@ public struct HoldReader: Sendable {
         var held: Set<BytePath> = []
         for file in files {
             let folder = file.parent.lastComponent
-            guard !held.contains(folder),
-                let stat = try? root.open(file.parent, options: [.directory, .keepAccessTime])
-                    .stat(of: file.lastComponent),
-                read(file, stat: stat)?.isValid(at: now) ?? false
-            else { continue }
-            held.insert(folder)
+            if !held.contains(folder), isValid(file) { held.insert(folder) }
         }
         return held
+    }
+
+    private func isValid(_ file: BytePath) -> Bool {
+        do throws(SystemCallFailure) {
+            let stat = try root.open(file.parent, options: [.directory, .keepAccessTime]).stat(of: file.lastComponent)
+            return read(file, stat: stat)?.isValid(at: now) ?? false
+        } catch {
+            return error.errno != SystemCallFailure.absentNumber
+        }
     }
 
     /// Reads one file; nil when it is gone.

@@ -64,25 +64,38 @@ public struct HoldWriter: Sendable {
             let name = BytePath(bytes: stem.bytes + Array(HoldReader.suffix.utf8))
             if (try? locks.stat(of: name)) != nil { continue }
             let temporary = BytePath(bytes: name.bytes + Array(".tmp".utf8))
+            let file: OwnedDescriptor
             do throws(SystemCallFailure) {
-                let file = try locks.createFile(named: temporary, permissions: 0o644)
-                // Locked before it has its name: nobody can see it without its lock.
-                if case .unknown = file.tryLock(.shared), !root.filesystem.kind.isNetwork {
-                    throw SystemCallFailure(
-                        call: "flock", errno: SystemCallFailure.unsupportedNumber, subject: place.appending(name))
-                }
-                try file.append(content)
-                try file.flushToDisk()
-                try locks.giveName(name, to: temporary)
-                try locks.flushToDisk()
-                return HeldHold(path: place.appending(name), descriptor: file)
+                file = try locks.createFile(temporary, permissions: 0o644)
             } catch {
-                if error.errno == SystemCallFailure.existsNumber { continue }
-                try? locks.removeFile(temporary)
+                if error.isTaken { continue }
                 throw error
             }
+            do throws(SystemCallFailure) {
+                try file.setPermissions(0o644)
+                // Locked before it has its name: nobody can see it without its lock.
+                try lock(file)
+                try file.write(content)
+                try file.synchronize()
+                try locks.move(temporary, to: locks, name)
+                try locks.synchronize()
+            } catch {
+                try? locks.unlink(temporary)
+                if error.isTaken { continue }
+                throw error
+            }
+            return HeldHold(path: place.appending(name), descriptor: file)
         }
         throw SystemCallFailure(call: "open", errno: SystemCallFailure.existsNumber, subject: place)
+    }
+
+    private func lock(_ file: borrowing OwnedDescriptor) throws(SystemCallFailure) {
+        do throws(SystemCallFailure) {
+            _ = try file.tryLockShared()
+        } catch {
+            // Where there are no locks, as on some network filesystems, no hold that may be locked is believed to be free.
+            guard root.filesystem.kind.isNetwork else { throw error }
+        }
     }
 
     private func openOrMake(_ place: BytePath) throws(SystemCallFailure) -> OwnedDescriptor {
@@ -94,10 +107,24 @@ public struct HoldWriter: Sendable {
         // As the cache's root is: who may write there may lock here.
         let permissions = root.stat.permissions & 0o7777
         let top = try root.open("", options: [.directory, .keepAccessTime])
-        try top.makeFolder(named: ".locks", permissions: permissions)
-        let locks = try top.open(".locks", options: [.directory, .keepAccessTime])
-        try locks.makeFolder(named: place.lastComponent, permissions: permissions)
-        return try locks.open(place.lastComponent, options: [.directory, .keepAccessTime])
+        let locks = try openOrMake(".locks", in: top, permissions: permissions)
+        return try openOrMake(place.lastComponent, in: locks, permissions: permissions)
+    }
+
+    private func openOrMake(_ name: BytePath, in folder: borrowing OwnedDescriptor, permissions: UInt16)
+        throws(SystemCallFailure) -> OwnedDescriptor
+    {
+        let isNew: Bool
+        do throws(SystemCallFailure) {
+            try folder.makeFolder(name, permissions: permissions)
+            isNew = true
+        } catch {
+            guard error.isTaken else { throw error }
+            isNew = false
+        }
+        let made = try folder.open(name, options: [.directory, .keepAccessTime])
+        if isNew { try made.setPermissions(permissions) }
+        return made
     }
 
     /// Removes the holds of a repo, or of one revision, that no process has.
@@ -106,8 +133,10 @@ public struct HoldWriter: Sendable {
     public func release(_ folder: BytePath, commit: CommitHash?) -> Release {
         var release = Release()
         let place = BytePath(".locks").appending(folder)
+        let holds = reader.all(of: folder)
+        for hold in holds where hold.isUnseen { release.failed.append((hold, hold.words)) }
         guard let locks = try? root.open(place, options: [.directory, .keepAccessTime]) else { return release }
-        for hold in reader.all(of: folder) where commit == nil || hold.commit == commit {
+        for hold in holds where !hold.isUnseen && (commit == nil || hold.commit == commit) {
             switch hold.lock {
             case .taken: release.busy.append(hold)
             case .free, .unknown:
@@ -139,9 +168,10 @@ public struct HoldWriter: Sendable {
         let name = hold.path.lastComponent
         let file = try locks.open(name, options: .keepAccessTime)
         guard try file.stat().key == hold.key else { return false }
-        if file.tryLock(.exclusive) == .taken { return false }
+        // Where there are no locks at all, there is no holder either.
+        if (try? file.tryLock()) == .busy { return false }
         guard try locks.stat(of: name).key == hold.key else { return false }
-        try locks.removeFile(name)
+        try locks.unlink(name)
         return true
     }
 

@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// One look at the processes of this machine, shared by all questions of a pass.
 ///
-/// Looking takes some hundred milliseconds on a busy machine, and is out of date when it ends: refresh it before something is
-/// removed. It is made when a question first needs it.
+/// Looking takes some hundred milliseconds on a busy machine, and is out of date when it ends: take a new one before
+/// something is removed. It is made when a question first needs it.
 public final class UsePass: Sendable {
     private struct Seen {
         var table: ProcessTable?
@@ -18,12 +18,6 @@ public final class UsePass: Sendable {
 
     /// Makes a pass that has looked at nothing yet.
     public init() {}
-
-    /// Has the next question look again.
-    public func refresh() {
-        seen.withLock { $0 = Seen() }
-        openFiles.refresh()
-    }
 
     var table: ProcessTable {
         seen.withLock { seen in

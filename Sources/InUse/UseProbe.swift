@@ -1,7 +1,7 @@
 public import CacheScan
 public import HubCache
 public import Ledger
-internal import LinuxIO
+public import LinuxIO
 internal import Synchronization
 
 /// A file of a repo, to be asked about.
@@ -185,10 +185,38 @@ public struct UseProbe: Sendable {
             // What may not be opened may still be seen in `/proc`.
             if !error.isPermission { return .unknown(reason: "it cannot be opened: \(error.reason)") }
         }
-        switch pass.openFiles.answer(for: file.stat.key) {
-        case .free where isExported: return .unknown(reason: "other machines may have it open: it is exported by NFS")
-        case .free where isNetwork: return .unknown(reason: "other machines may have it open")
-        case let answer: return answer
+        return Self.answer(pass.openFiles, file.stat.key, isExported: isExported, isNetwork: isNetwork)
+    }
+
+    /// Whether anybody has a file open or mapped, where no lease can tell: by `/proc` where that shows every process. What
+    /// other machines may have open, of a network filesystem or a tree that is exported by NFS, is unknown.
+    ///
+    /// The look at processes is shared, and at most a second old.
+    ///
+    /// - Parameters:
+    ///   - key: the file.
+    ///   - root: the cache it belongs to.
+    ///   - linked: the folders elsewhere that its repo is linked to.
+    public static func answerWithoutLease(for key: FileKey, in root: CacheRoot, linked: [LinkedFolder] = [])
+        -> ProbeAnswer
+    {
+        answer(
+            .shared, key, isExported: isExported(root, linked: linked),
+            isNetwork: root.filesystem(ofDevice: key.device).kind.isNetwork)
+    }
+
+    /// Whether other machines may use a cache, or folders that its repos are linked to, over NFS: then no lease proves that a
+    /// file is unused, and nor does `/proc`.
+    public static func isExported(_ root: CacheRoot, linked: [LinkedFolder] = []) -> Bool {
+        let exported = ExportedTrees.current()
+        return exported.concern(root.path) || linked.contains { exported.concern($0.physicalPath) }
+    }
+
+    private static func answer(_ scan: OpenFileScan, _ key: FileKey, isExported: Bool, isNetwork: Bool) -> ProbeAnswer {
+        switch scan.answer(for: key) {
+        case .free where isExported: .unknown(reason: "other machines may have it open: it is exported by NFS")
+        case .free where isNetwork: .unknown(reason: "other machines may have it open")
+        case let answer: answer
         }
     }
 

@@ -22,7 +22,7 @@ public struct SeenRevisions: Hashable, Sendable {
 /// What is remembered of a cache's revisions, in memory.
 public struct RevisionHistory: Sendable {
     struct RefKey: Hashable { var repo, ref: String }
-    struct RefRow { var commit: CommitHash, lastSeen, since: Int64 }
+    struct RefRow { var commit: CommitHash, lastSeen: Int64 }
     struct CompleteKey: Hashable { var repo: String, commit: CommitHash }
 
     /// What each ref names, as last seen.
@@ -48,13 +48,14 @@ extension Ledger {
     /// - Parameter repo: of this repo only.
     public func revisionHistory(cache: BytePath, repo: String? = nil) -> RevisionHistory {
         guard let root = Self.key(cache) else { return RevisionHistory() }
+        let latest = latestBelievable
         let condition = "cache = ?1" + (repo == nil ? "" : " AND repo = ?2")
         return read(RevisionHistory()) { database in
             var history = RevisionHistory()
             let refs = try RawStatement(
                 database,
                 """
-                SELECT repo, ref, revision, first_seen, last_seen FROM ref_seen WHERE \(condition) AND moved_at IS NULL
+                SELECT repo, ref, revision, last_seen FROM ref_seen WHERE \(condition) AND moved_at IS NULL
                 LIMIT \(Self.rowsLoaded)
                 """)
             defer { refs.finish() }
@@ -63,9 +64,12 @@ extension Ledger {
             while try refs.step() {
                 guard let repo = refs.key(at: 0, maximumBytes: Self.nameLimit),
                     let ref = refs.key(at: 1, maximumBytes: Limits.ref), let commit = refs.commit(at: 2),
-                    let since = refs.integer(at: 3), let lastSeen = refs.integer(at: 4)
+                    let lastSeen = refs.time(at: 3, latest: latest)
                 else { continue }
-                history.refs[.init(repo: repo, ref: ref)] = .init(commit: commit, lastSeen: lastSeen, since: since)
+                // Two rows of one ref are not this program's: the younger one counts.
+                let key = RevisionHistory.RefKey(repo: repo, ref: ref)
+                if let other = history.refs[key], other.lastSeen > lastSeen.nanoseconds { continue }
+                history.refs[key] = .init(commit: commit, lastSeen: lastSeen.nanoseconds)
             }
             let complete = try RawStatement(
                 database,
@@ -75,9 +79,11 @@ extension Ledger {
             if let repo { try complete.bind(repo, at: 2) }
             while try complete.step() {
                 guard let repo = complete.key(at: 0, maximumBytes: Self.nameLimit), let commit = complete.commit(at: 1),
-                    let lastSeen = complete.integer(at: 2)
+                    complete.integer(at: 2) != nil
                 else { continue }
-                history.complete[.init(repo: repo, commit: commit)] = lastSeen
+                // That it was complete once is believed with any time; one that cannot be is corrected by the next pass.
+                history.complete[.init(repo: repo, commit: commit)] =
+                    complete.time(at: 2, latest: latest)?.nanoseconds ?? .min
             }
             return history
         }
@@ -100,13 +106,13 @@ extension Ledger {
             where Self.isText(ref, atMost: Limits.ref) {
                 if let known = history.refs[.init(repo: seen.repo, ref: ref)] {
                     if known.lastSeen > time.nanoseconds { continue }
-                    if known.commit == commit, time.nanoseconds - known.lastSeen < Limits.staleness { continue }
+                    if known.commit == commit, Self.isFresh(known.lastSeen, at: time) { continue }
                 }
                 refs.append((seen.repo, ref, commit))
             }
             for commit in seen.complete.sorted() {
                 if let lastSeen = history.complete[.init(repo: seen.repo, commit: commit)],
-                    lastSeen > time.nanoseconds || time.nanoseconds - lastSeen < Limits.staleness
+                    Self.isFresh(lastSeen, at: time)
                 {
                     continue
                 }
@@ -114,13 +120,15 @@ extension Ledger {
             }
         }
         guard !refs.isEmpty || !complete.isEmpty else { return }
+        let latest = latestBelievable
         let _: Void? = write { [refs, complete] database in
-            try Self.insert(database, root, refs, time)
+            try Self.insert(database, root, refs, time, latest: latest)
             let statement = try RawStatement(
                 database,
                 """
                 INSERT INTO complete_once (cache, repo, revision, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?4)
-                ON CONFLICT (cache, repo, revision) DO UPDATE SET last_seen = max(last_seen, excluded.last_seen)
+                ON CONFLICT (cache, repo, revision) DO UPDATE SET last_seen =
+                    CASE WHEN last_seen > ?5 THEN excluded.last_seen ELSE max(last_seen, excluded.last_seen) END
                 """)
             defer { statement.finish() }
             for (repo, commit) in complete {
@@ -128,14 +136,22 @@ extension Ledger {
                 try statement.bind(repo, at: 2)
                 try statement.bind(commit.hex, at: 3)
                 try statement.bind(time.nanoseconds, at: 4)
+                try statement.bind(latest, at: 5)
                 try statement.run()
             }
         }
     }
 
+    /// Whether what was last seen then need not be written anew; what was seen later than now need not either.
+    private static func isFresh(_ lastSeen: Int64, at time: Timestamp) -> Bool {
+        let (age, overflow) = time.nanoseconds.subtractingReportingOverflow(lastSeen)
+        return overflow ? lastSeen > time.nanoseconds : age < Limits.staleness
+    }
+
+    /// - Parameter latest: no right clock wrote a later time: one that is there gives way.
     private static func insert(
         _ database: Database, _ root: String, _ refs: [(repo: String, ref: String, commit: CommitHash)],
-        _ time: Timestamp
+        _ time: Timestamp, latest: Int64
     ) throws {
         let moving = try RawStatement(
             database,
@@ -149,9 +165,11 @@ extension Ledger {
             """
             INSERT INTO ref_seen (cache, repo, ref, revision, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
             ON CONFLICT (cache, repo, ref, revision) DO UPDATE SET
-                last_seen = max(last_seen, excluded.last_seen), moved_at = NULL
+                last_seen = CASE WHEN last_seen > ?6 THEN excluded.last_seen ELSE max(last_seen, excluded.last_seen) END,
+                moved_at = NULL
             """)
         defer { statement.finish() }
+        try statement.bind(latest, at: 6)
         for (repo, ref, commit) in refs {
             for each in [moving, statement] {
                 try each.bind(root, at: 1)
@@ -197,7 +215,8 @@ extension Ledger {
         return found
     }
 
-    /// Forgets a revision: it was removed on purpose.
+    /// Forgets a revision that was removed on purpose: that refs named it, that it was complete, its own opens, failed repairs,
+    /// and what the Hub said of it. Opens of its blobs stay: other revisions may link to them.
     public func forget(revision commit: CommitHash, cache: BytePath, repo: String) {
         guard let root = Self.key(cache, repo) else { return }
         let _: Void? = write { database in
@@ -210,6 +229,20 @@ extension Ledger {
                 try statement.bind(commit.hex, at: 3)
                 try statement.run()
             }
+            // Answers of the Hub are for all caches: another one that has the revision asks again.
+            let answers = try RawStatement(database, "DELETE FROM hub_answer WHERE repo = ?1 AND revision = ?2")
+            defer { answers.finish() }
+            try answers.bind(repo, at: 1)
+            try answers.bind(commit.hex, at: 2)
+            try answers.run()
+            let opens = try RawStatement(
+                database, "DELETE FROM opened WHERE cache = ?1 AND repo = ?2 AND kind = ?3 AND name = ?4")
+            defer { opens.finish() }
+            try opens.bind(root, at: 1)
+            try opens.bind(repo, at: 2)
+            try opens.bind(OpenedThing.revision(commit).row.kind, at: 3)
+            try opens.bind(commit.hex, at: 4)
+            try opens.run()
         }
     }
 }

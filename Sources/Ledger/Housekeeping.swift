@@ -34,19 +34,9 @@ enum Housekeeping {
         Aging(table: "repair_attempt", key: "cache, repo, revision, file", time: "last_at", age: partialAge),
     ]
 
-    /// Forgets within the caller's transaction: partial downloads, openers, answers of the Hub, passes and failed repairs not
-    /// seen for 90 days; opens, refs and complete revisions not seen for 400; the oldest of each beyond 100,000 rows; and when
-    /// there are more than a million digests, those computed more than 400 days ago.
-    static func prune(
-        _ database: Database, now: Timestamp, contentKept: Int64 = contentKept, rowsKept: Int64 = rowsKept
-    ) throws {
-        try delete(
-            database, "partial_seen", key: "cache, repo, etag", condition: "last_seen < ?1",
-            before: time(now, earlierBy: partialAge))
+    /// Forgets within the caller's transaction the oldest of each table beyond 100,000 rows. It asks no clock.
+    static func limit(_ database: Database, rowsKept: Int64 = rowsKept) throws {
         for each in aging {
-            try delete(
-                database, each.table, key: each.key, condition: "\(each.time) < ?1",
-                before: time(now, earlierBy: each.age))
             let counting = try RawStatement(database, "SELECT count(*) FROM \(each.table)")
             defer { counting.finish() }
             guard try counting.step(), let count = counting.integer(at: 0), count > rowsKept else { continue }
@@ -59,6 +49,22 @@ enum Housekeeping {
             defer { statement.finish() }
             try statement.bind(count - rowsKept, at: 1)
             try statement.run()
+        }
+    }
+
+    /// Forgets within the caller's transaction: partial downloads, openers, answers of the Hub, passes and failed repairs not
+    /// seen for 90 days; opens, refs and complete revisions not seen for 400; and when there are more than a million digests,
+    /// those computed more than 400 days ago.
+    ///
+    /// - Parameter now: by a clock that is right: a wrong one would take what protects.
+    static func prune(_ database: Database, now: Timestamp, contentKept: Int64 = contentKept) throws {
+        try delete(
+            database, "partial_seen", key: "cache, repo, etag", condition: "last_seen < ?1",
+            before: time(now, earlierBy: partialAge))
+        for each in aging {
+            try delete(
+                database, each.table, key: each.key, condition: "\(each.time) < ?1",
+                before: time(now, earlierBy: each.age))
         }
         guard try isContentLarge(database, contentKept) else { return }
         try delete(

@@ -3,9 +3,11 @@ internal import Glibc
 public import HubCache
 internal import Synchronization
 
-/// What hfjanitor remembers between runs: digests, bad header verdicts, and the partial downloads it has seen.
+/// What hfjanitor remembers between runs: digests, bad header verdicts, the partial downloads it has seen, who used what, what
+/// refs named, what was complete, what the Hub said, and which policies there were.
 ///
-/// A ledger is memory, never the truth: everything in it can be found out again by reading the cache. So no call fails. When
+/// A ledger is memory, never the truth. Verdicts on content can be found out again by reading the cache; history cannot, and
+/// whoever asks for it has to take what is not remembered for not known, which protects. So no call fails. When
 /// the database is missing, locked, damaged, read-only or made by a newer version, questions are answered with nil or
 /// nothing, what should be remembered is not, and `takeProblem()` has one sentence for the user.
 ///
@@ -105,14 +107,13 @@ public final class Ledger: Sendable {
     ///
     /// - Returns: what `body` gave, or nil when nothing was changed.
     func write<Answer: Sendable>(_ body: (Database) throws -> Answer) -> Answer? {
-        let time = now()
-        return core.withLock { core in
+        core.withLock { core in
             let isFirst = !core.wasHousekept
             let answer: Answer? = core.perform(forWriting: true) { database in
                 var answer: Answer?
                 try database.inTransaction(.immediate) {
                     answer = try body(database)
-                    if isFirst { try Housekeeping.prune(database, now: time) }
+                    if isFirst { try Housekeeping.limit(database) }
                     return .commit
                 }
                 return answer
@@ -120,6 +121,14 @@ public final class Ledger: Sendable {
             if answer != nil { core.wasHousekept = true }
             return answer
         }
+    }
+
+    /// Forgets what is old: what protects (opens, refs, complete revisions) after 400 days, everything else after 90, and digests
+    /// only when there are very many. Nothing is ever forgotten by age without this call.
+    ///
+    /// - Parameter now: the time, by a clock that was judged right: see `ClockReading`. Daily is often enough.
+    public func prune(now: Timestamp) {
+        let _: Void? = write { try Housekeeping.prune($0, now: now) }
     }
 }
 

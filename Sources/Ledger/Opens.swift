@@ -228,8 +228,8 @@ extension Ledger {
         guard let root = Self.key(cache), time.nanoseconds > 0 else { return }
         let known = watching(root)
         if let known {
-            let age = time.nanoseconds &- known.lastSeen.nanoseconds
-            if age >= 0, age < Limits.staleness { return }
+            let (age, overflow) = time.nanoseconds.subtractingReportingOverflow(known.lastSeen.nanoseconds)
+            if !overflow, age >= 0, age < Limits.staleness { return }
         }
         let _: Void? = write { database in
             let statement = try RawStatement(
@@ -271,7 +271,7 @@ extension Ledger {
 
 extension OpenedThing {
     /// How the table has it; the numbers are never changed.
-    fileprivate var row: (kind: Int64, name: String) {
+    var row: (kind: Int64, name: String) {
         switch self {
         case .blob(let name): (1, name)
         case .revision(let commit): (2, commit.hex)

@@ -28,6 +28,8 @@ extension Ledger {
         /// Below what one value may have in the database.
         static let document = 500_000
         static let versions = 20
+        /// Clocks are set by minutes without anybody noticing; in nanoseconds.
+        static let jump: UInt64 = 600_000_000_000
     }
 
     // MARK: policy
@@ -128,16 +130,25 @@ extension Ledger {
 
     /// Says what time it is. Written once a minute at most.
     ///
-    /// - Parameter isTrusted: whether the clock is known to be right (synchronised): then it also corrects a later time, which
-    ///   a wrong clock left behind.
+    /// To be called only with a reading that was judged by `lastClock` and found right, or while the system follows a
+    /// reference: a wrong time that is written here makes the next run take it for right, and the right one for wrong. What
+    /// shows by itself is held back: without a reference nothing that is behind the last reading is written, and within one
+    /// start of the machine nothing that has moved by more than ten minutes against the time since then.
+    ///
+    /// - Parameter isTrusted: whether the clock follows a reference (synchronised): then it also corrects a time that a wrong
+    ///   clock left behind.
     public func note(clock reading: ClockReading, isTrusted: Bool) {
         guard reading.time.nanoseconds > 0, reading.sinceBoot >= 0, Self.isText(reading.bootID, atMost: Limits.digest)
         else { return }
         if let last = lastClock {
-            let (age, overflow) = reading.time.nanoseconds.subtractingReportingOverflow(last.time.nanoseconds)
-            if !overflow, age < 60_000_000_000, age >= 0 || !isTrusted, last.bootID == reading.bootID { return }
-            // An untrusted clock never takes the mark of a later one away.
-            if !overflow, age < 0, !isTrusted { return }
+            // Both are positive: no difference overflows.
+            let age = reading.time.nanoseconds - last.time.nanoseconds
+            if !isTrusted {
+                if age < 0 { return }
+                let (jump, overflow) = age.subtractingReportingOverflow(reading.sinceBoot - last.sinceBoot)
+                if last.bootID == reading.bootID, overflow || jump.magnitude > Limits.jump { return }
+            }
+            if age >= 0, age < 60_000_000_000, last.bootID == reading.bootID { return }
         }
         let _: Void? = write { database in
             let statement = try RawStatement(

@@ -112,10 +112,16 @@ public struct RevisionFacts: Sendable {
     public var lastUse: LastUse?
     /// The last recorded open, or an access time that shows one; never a download.
     public var lastOpen: LastUse?
+    /// A read by a sweep that may hide a use just before it: see `RevisionUsage.sweptRead`. It counts for `recent-use`,
+    /// and `unused-for` counts from a day after it.
+    public var sweptRead: LastUse?
     /// When the ref that named it moved on, if one did and it was not opened since.
     public var supersededAt: Timestamp?
     /// Whether it is complete now or was once.
     public var wasComplete = false
+    /// Whether `wasComplete` can be believed when it is false. It cannot where nobody watched when the revision arrived: the
+    /// ledger is younger, or not there. Such a revision counts as one that was complete once, if it holds anything.
+    public var isHistoryKnown = true
     /// Whether a wrong size or digest was proven in it.
     public var isProvenCorrupt = false
     /// Whether everything that is wrong with it was published so (`bad-upstream`, `missing-upstream`).

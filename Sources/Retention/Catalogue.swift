@@ -39,7 +39,9 @@ struct StateSet: OptionSet, Sendable {
 
     /// The word for the set: the most telling of its states.
     var word: String {
-        let telling: [Match.State] = [.superseded, .detached, .corrupt, .partial, .complete, .stalePartial, .orphan]
+        let telling: [Match.State] = [
+            .superseded, .detached, .corrupt, .partial, .incomplete, .complete, .stalePartial, .orphan,
+        ]
         return telling.first { contains(StateSet($0)) }?.rawValue ?? "none"
     }
 }
@@ -57,6 +59,10 @@ struct Entry: Sendable {
     var isItem: Bool
     var states: StateSet
     var bytes: UInt64
+    /// Bytes that are its alone and no node.
+    var ownBytes: UInt64
+    /// Where what it holds is among the nodes of the catalogue.
+    var nodes: Range<Int> = 0..<0
     var arrived: Timestamp
     /// What `older-than` counts from.
     var oldSince: Timestamp
@@ -73,6 +79,8 @@ struct Entry: Sendable {
 /// All items of all caches in one row.
 struct Catalogue: Sendable {
     private(set) var entries: [Entry] = []
+    /// What the entries hold, one after the other: an array for each would be a reference to count and a place to fetch.
+    private(set) var nodes: [StorageGraph.NodeID] = []
     /// Where the revisions of each cache begin, and where its files do.
     private(set) var places: [(revisions: Int, files: Int, end: Int)] = []
     /// The names of each cache's repos as globs see them: `org/name` and `type/org/name`.
@@ -83,15 +91,26 @@ struct Catalogue: Sendable {
         for cache in caches.indices {
             let start = entries.count
             for index in caches[cache].revisions.indices {
-                entries.append(Entry(revision: caches[cache].revisions[index], cache: cache, index: index))
+                add(
+                    Entry(revision: caches[cache].revisions[index], cache: cache, index: index),
+                    caches[cache].revisions[index].nodes)
             }
             let files = entries.count
             for index in caches[cache].files.indices {
-                entries.append(Entry(file: caches[cache].files[index], cache: cache, index: index))
+                add(
+                    Entry(file: caches[cache].files[index], cache: cache, index: index),
+                    caches[cache].files[index].nodes)
             }
             places.append((start, files, entries.count))
             names.append(caches[cache].repos.map { (Array($0.id.name.utf8), Array($0.id.description.utf8)) })
         }
+    }
+
+    private mutating func add(_ entry: Entry, _ held: [StorageGraph.NodeID]) {
+        let start = nodes.count
+        nodes += held
+        entries.append(entry)
+        entries[entries.count - 1].nodes = start..<nodes.count
     }
 
     /// The places of a cache's entries.
@@ -120,10 +139,12 @@ extension Entry {
         }
         var oldSince = revision.arrived
         if revision.refs.isEmpty {
-            // An open after the ref moved shows a user of this very commit.
-            if let moved = revision.supersededAt, revision.lastOpen.map({ $0.time <= moved }) ?? true {
+            // An open after the ref moved shows a user of this very commit, and so does an arrival after it.
+            if let moved = revision.supersededAt, revision.arrived <= moved,
+                revision.lastOpen.map({ $0.time <= moved }) ?? true
+            {
                 states.insert(.superseded)
-                oldSince = max(oldSince, moved)
+                oldSince = moved
             } else {
                 states.insert(.detached)
             }
@@ -131,7 +152,7 @@ extension Entry {
         self.init(
             item: .revision(cache: cache, index: index), cache: cache, repo: revision.repo, index: index, isFile: false,
             isItem: revision.state != .unknown && revision.state != .downloading, states: states,
-            bytes: revision.bytes, arrived: revision.arrived, oldSince: oldSince,
+            bytes: revision.bytes, ownBytes: revision.ownBytes, arrived: revision.arrived, oldSince: oldSince,
             lastUse: revision.lastUse?.time ?? Timestamp(nanoseconds: .min), lastUseSource: revision.lastUse?.source,
             hubRank: revision.hub == .confirmed ? 0 : revision.hub == .unasked ? 1 : 2,
             refetchBytes: revision.refetchBytes, isOrWasComplete: revision.isOrWasComplete)
@@ -144,7 +165,8 @@ extension Entry {
         self.init(
             item: .file(cache: cache, index: index), cache: cache, repo: file.repo ?? -1, index: index, isFile: true,
             isItem: true, states: file.kind == .stalePartial ? .stalePartial : .orphan, bytes: file.stat.allocated,
-            arrived: arrived, oldSince: arrived, lastUse: use.time, lastUseSource: use.source, hubRank: 0,
+            ownBytes: file.nodes.isEmpty ? file.stat.freed : 0, arrived: arrived, oldSince: arrived, lastUse: use.time,
+            lastUseSource: use.source, hubRank: 0,
             refetchBytes: 0, isOrWasComplete: false)
     }
 }

@@ -47,7 +47,7 @@ struct FormerProtection: Sendable {
         {
             kept.append(grace("min-age was \(policy.minAge.text)"))
         }
-        if policy.recentUse > facts.policy.recentUse, let open = revision.lastOpen,
+        if policy.recentUse > facts.policy.recentUse, let open = revision.recentRead,
             now.nanoseconds(since: open.time) < policy.recentUse.wholeNanoseconds
         {
             kept.append(grace("recent-use was \(policy.recentUse.text)"))
@@ -106,8 +106,14 @@ extension Pin {
 }
 
 extension RevisionFacts {
-    /// Whether losing it loses something that was whole.
-    var isOrWasComplete: Bool { wasComplete || state == .complete }
+    /// Whether losing it loses something that was whole, as far as is known.
+    var isOrWasComplete: Bool { state == .complete || mayHaveBeenComplete }
+
+    /// Whether it was complete once, or may have been without anybody to see it.
+    var mayHaveBeenComplete: Bool { wasComplete || (!isHistoryKnown && !nodes.isEmpty) }
+
+    /// The last thing that `recent-use` looks at.
+    var recentRead: LastUse? { sweptRead.map { .younger(lastOpen, $0) } ?? lastOpen }
 }
 
 extension Timestamp {

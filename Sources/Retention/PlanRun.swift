@@ -223,8 +223,11 @@ extension PlanRun {
         }
         if rule.matchesBrokenness(entry) {
             let revision = planner.caches[entry.cache].revisions[entry.index]
-            if revision.wasComplete {
-                kept.append(Kept(by: .repairPending, "it was complete once"))
+            if revision.mayHaveBeenComplete {
+                let text =
+                    revision.wasComplete
+                    ? "it was complete once" : "it may have been complete once: what it was is not remembered"
+                kept.append(Kept(by: .repairPending, text))
             } else if !revision.isRepairExhausted, kept.contains(where: { $0.by == .pin }) {
                 kept.append(Kept(by: .repairPending, "its repair is on"))
             }
@@ -270,7 +273,7 @@ extension PlanRun {
             kept.append(Kept(by: .pin, name + (pin.reason.map { ": \($0)" } ?? "")))
         }
         kept += youth(planner.caches[cache].revisions[index].youngestChange, cache)
-        if let open = planner.caches[cache].revisions[index].lastOpen {
+        if let open = planner.caches[cache].revisions[index].recentRead {
             let since = planner.now.nanoseconds(since: open.time)
             if since < planner.caches[cache].policy.recentUse.wholeNanoseconds {
                 let text = since < 0 ? "in the future" : "\(secondsText(since / 1_000_000_000)) ago"
@@ -339,18 +342,10 @@ extension PlanRun {
 
 extension PlanRun {
     /// What an item holds.
-    func nodes(_ entry: Entry) -> [StorageGraph.NodeID] {
-        entry.isFile
-            ? planner.caches[entry.cache].files[entry.index].nodes
-            : planner.caches[entry.cache].revisions[entry.index].nodes
-    }
+    func nodes(_ entry: Entry) -> ArraySlice<StorageGraph.NodeID> { catalogue.nodes[entry.nodes] }
 
     /// Bytes that are an item's alone and no node.
-    func ownBytes(_ entry: Entry) -> UInt64 {
-        guard entry.isFile else { return planner.caches[entry.cache].revisions[entry.index].ownBytes }
-        let file = planner.caches[entry.cache].files[entry.index]
-        return file.nodes.isEmpty ? file.stat.freed : 0
-    }
+    func ownBytes(_ entry: Entry) -> UInt64 { entry.ownBytes }
 
     /// Lets an item's holds go.
     mutating func release(_ place: Int) -> UInt64 {

@@ -48,7 +48,16 @@ struct ReadyRule: Sendable {
     }
 
     /// The states by which it takes an item; empty when it does not ask for any.
-    func matchedStates(_ entry: Entry) -> StateSet { states.intersection(entry.states) }
+    func matchedStates(_ entry: Entry) -> StateSet {
+        let matched = states.intersection(entry.states)
+        return needsUse(entry) ? matched.intersection(.broken) : matched
+    }
+
+    /// Whether only its use tells that an item may go: a commit that no ref names may be somebody's pinned one. What is wrong
+    /// with it is reason enough all the same.
+    private func needsUse(_ entry: Entry) -> Bool {
+        entry.states.contains(.detached) && unusedFor == nil && rule.occasion == .always
+    }
 
     /// Whether it takes the item for what is wrong with it and nothing else.
     func matchesBrokenness(_ entry: Entry) -> Bool {
@@ -61,11 +70,9 @@ struct ReadyRule: Sendable {
         guard entry.isItem else { return .noItem }
         if states.isEmpty {
             if entry.isFile { return .state }
-        } else {
-            let matched = states.intersection(entry.states)
-            if matched.isEmpty { return .state }
-            // A commit that no ref names may be somebody's pinned one: only its use tells.
-            if matched == .detached, rule.occasion == .always, unusedFor == nil { return .detached }
+            if needsUse(entry) { return .detached }
+        } else if matchedStates(entry).isEmpty {
+            return states.isDisjoint(with: entry.states) ? .state : .detached
         }
         if entry.repo < 0 {
             if let fitsWithoutRepo { return fitsWithoutRepo }
@@ -90,16 +97,32 @@ struct ReadyRule: Sendable {
         if let olderThan, now.nanoseconds(since: entry.oldSince) < olderThan { return .olderThan }
         if let unusedFor {
             guard let source = entry.lastUseSource else { return .unknownUse }
-            if source == .unwatched { return .unwatched }
+            let lastUse: Timestamp
+            if source == .unwatched {
+                guard let latest = latestUse(entry, in: caches) else { return .unwatched }
+                lastUse = latest
+            } else {
+                lastUse = entry.lastUse
+            }
             // Without access times only watching shows that nobody used it.
             if !entry.isFile, !caches[entry.cache].filesystem.keepsAccessTimes {
                 guard let since = caches[entry.cache].watchedSince, now.nanoseconds(since: since) >= unusedFor else {
                     return .unwatched
                 }
             }
-            if now.nanoseconds(since: entry.lastUse) < unusedFor { return .unusedFor }
+            if now.nanoseconds(since: lastUse) < unusedFor {
+                return source == .unwatched ? .unwatched : .unusedFor
+            }
         }
         return nil
+    }
+
+    /// The latest that something may have been used whose last use a sweep hides: a use after it would have moved the access
+    /// time again, but for the day that relatime may be late.
+    private func latestUse(_ entry: Entry, in caches: [CacheFacts]) -> Timestamp? {
+        guard !entry.isFile, let read = caches[entry.cache].revisions[entry.index].sweptRead, read.source == .atime
+        else { return nil }
+        return read.time.adding(.seconds(86_400))
     }
 }
 
@@ -152,14 +175,14 @@ extension ReadyRule {
                 fact: "unused-for", value: mismatch == .unwatched ? watched : nil,
                 limit: rule.unusedFor.map { .seconds($0.wholeSeconds) },
                 source: mismatch == .unwatched ? LastUse.Source.unwatched.rawValue : nil)
-        case .unusedFor: return use(entry, now: now)
+        case .unusedFor: return use(entry, in: caches, now: now)
         }
     }
 
     /// The fact that decided that the rule fits: the strongest of what it asks for.
     func reasonOfFit(_ entry: Entry, in caches: [CacheFacts], now: Timestamp) -> Reason {
         let match = rule.match
-        if rule.unusedFor != nil { return use(entry, now: now) }
+        if rule.unusedFor != nil { return use(entry, in: caches, now: now) }
         if rule.olderThan != nil { return age(entry, now: now) }
         let matched = matchedStates(entry)
         if !matched.isEmpty { return Reason(fact: "state", value: .text(matched.word)) }
@@ -184,9 +207,10 @@ extension ReadyRule {
             source: entry.states.contains(.superseded) ? "ref" : entry.isFile ? "mtime" : "arrival")
     }
 
-    private func use(_ entry: Entry, now: Timestamp) -> Reason {
-        Reason(
-            fact: "unused-for", value: .seconds(now.seconds(since: entry.lastUse)),
+    private func use(_ entry: Entry, in caches: [CacheFacts], now: Timestamp) -> Reason {
+        let time = entry.lastUseSource == .unwatched ? latestUse(entry, in: caches) : nil
+        return Reason(
+            fact: "unused-for", value: .seconds(now.seconds(since: time ?? entry.lastUse)),
             limit: rule.unusedFor.map { .seconds($0.wholeSeconds) }, source: entry.lastUseSource?.rawValue)
     }
 }

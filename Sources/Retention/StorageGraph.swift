@@ -48,7 +48,7 @@ extension StorageGraph {
     func bytes(of node: NodeID) -> UInt64 { bytes[Int(node.index)] }
 
     /// Calls for each node and everything that it holds in turn. What several of them hold is named several times.
-    func forEachHeld(by nodes: [NodeID], _ body: (NodeID) -> Void) {
+    func forEachHeld(by nodes: some Sequence<NodeID>, _ body: (NodeID) -> Void) {
         for node in nodes {
             var index = node.index
             while index >= 0 {
@@ -87,7 +87,7 @@ public struct StorageRelease: Sendable {
     }
 
     /// Lets an item's holds go, and names what this frees and takes space.
-    mutating func release(_ nodes: [StorageGraph.NodeID], freeing: inout [StorageGraph.NodeID]) -> UInt64 {
+    mutating func release(_ nodes: some Sequence<StorageGraph.NodeID>, freeing: inout [StorageGraph.NodeID]) -> UInt64 {
         var freed: UInt64 = 0
         for node in nodes {
             var index = Int(node.index)

@@ -40,11 +40,15 @@ public struct RevisionUsage: Sendable, Hashable {
     public var lastUse: LastUse?
     /// The youngest of the opens and of such access times; nil: nobody is known to have opened it.
     public var lastOpen: LastUse?
+    /// The youngest read by a sweep, where it may hide a use: a file has one access time, and what it was before is gone. Then
+    /// `lastUse` is `unwatched`, with the youngest time that is known; the last use was no later than a day after this.
+    public var sweptRead: LastUse?
 
     /// Makes a usage.
-    public init(lastUse: LastUse?, lastOpen: LastUse?) {
+    public init(lastUse: LastUse?, lastOpen: LastUse?, sweptRead: LastUse? = nil) {
         self.lastUse = lastUse
         self.lastOpen = lastOpen
+        self.sweptRead = sweptRead
     }
 }
 
@@ -81,8 +85,11 @@ public struct UsageJudgement: Sendable, Hashable {
 
     /// Judges the records of a cache.
     ///
-    /// - Parameter repoCount: how many repos there are, those without a record included; at least as many as the records have.
-    public init(_ records: [UsageRecord], repoCount: Int) {
+    /// - Parameters:
+    ///   - repoCount: how many repos there are, those without a record included; at least as many as the records have.
+    ///   - watchedSince: since when every open was recorded; nil: they are not. Only recorded opens show what was used before a
+    ///     sweep.
+    public init(_ records: [UsageRecord], repoCount: Int, watchedSince: Timestamp? = nil) {
         var reads: [Read] = []
         for record in records {
             for open in record.opens { reads.append(Read(time: open, repo: record.repo)) }
@@ -92,7 +99,7 @@ public struct UsageJudgement: Sendable, Hashable {
         }
         let sweeps = Self.sweeps(in: reads, repoCount: repoCount)
         self.sweeps = sweeps
-        revisions = records.map { Self.usage(of: $0, without: sweeps) }
+        revisions = records.map { Self.usage(of: $0, without: sweeps, watchedSince: watchedSince) }
     }
 
     private struct Read {
@@ -126,21 +133,41 @@ public struct UsageJudgement: Sendable, Hashable {
         return found
     }
 
-    private static func usage(of record: UsageRecord, without sweeps: [Sweep]) -> RevisionUsage {
+    private static func usage(of record: UsageRecord, without sweeps: [Sweep], watchedSince: Timestamp?)
+        -> RevisionUsage
+    {
+        var read: LastUse?
         var open: LastUse?
         var change: LastUse?
+        var sweptRead: LastUse?
+        var sweptOpen: LastUse?
         for file in record.files {
-            if file.accessed > file.modified, !isIn(sweeps, file.accessed) {
-                open = .younger(open, LastUse(time: file.accessed, source: .atime))
+            if file.accessed > file.modified {
+                let access = LastUse(time: file.accessed, source: .atime)
+                if isIn(sweeps, file.accessed) {
+                    sweptRead = .younger(sweptRead, access)
+                } else {
+                    read = .younger(read, access)
+                }
             }
             change = .younger(change, LastUse(time: file.modified, source: .mtime))
         }
-        // Last, so that of equal times the recorded open is named.
-        for time in record.opens where !isIn(sweeps, time) {
-            open = .younger(open.flatMap { $0.time == time ? nil : $0 }, LastUse(time: time, source: .open))
+        for time in record.opens {
+            let recorded = LastUse(time: time, source: .open)
+            if isIn(sweeps, time) { sweptOpen = .younger(sweptOpen, recorded) } else { open = .younger(open, recorded) }
         }
-        let use = change.map { change in open.map { $0.time >= change.time ? $0 : change } ?? change } ?? open
-        return RevisionUsage(lastUse: use, lastOpen: open)
+        // Of equal times the recorded open is named.
+        let lastOpen = read.map { read in open.map { $0.time >= read.time ? $0 : read } ?? read } ?? open
+        let use = change.map { change in lastOpen.map { $0.time >= change.time ? $0 : change } ?? change } ?? lastOpen
+        let usage = RevisionUsage(lastUse: use, lastOpen: lastOpen)
+        let swept = sweptRead.map { sweptRead in sweptOpen.map { .younger(sweptRead, $0) } ?? sweptRead } ?? sweptOpen
+        // An access time that the sweep left alone is the last one: it would have moved with a later use.
+        guard let swept, read == nil, use.map({ $0.time < swept.time }) ?? true else { return usage }
+        // The ledger has one open of each thing too: where the sweep is all there is, it has taken the place of what was.
+        let isOverwritten = sweptOpen != nil && open == nil
+        if !isOverwritten, let watchedSince, let use, watchedSince <= use.time { return usage }
+        return RevisionUsage(
+            lastUse: use.map { LastUse(time: $0.time, source: .unwatched) }, lastOpen: lastOpen, sweptRead: swept)
     }
 
     private static func isIn(_ sweeps: [Sweep], _ time: Timestamp) -> Bool {

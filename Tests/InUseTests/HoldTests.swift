@@ -135,6 +135,61 @@ import Testing
         }
     }
 
+    @Test func whatCannotBeLookedAtHolds() throws {
+        try withScene { scene in
+            let reader = HoldReader(root: scene.root, now: scene.now)
+            let folder = scene.cache.place(".locks").appending(scene.repo.folder)
+            #expect(reader.all(of: scene.repo.folder) == [])
+            // The folder is a link: it cannot be opened, and what is behind it is not known.
+            try scene.cache.outer.makeFolder("elsewhere")
+            try? FileManager.default.removeItem(atPath: scene.cache.outer.absolute(folder).text)
+            try scene.cache.outer.link(folder, to: scene.cache.outer.absolute("elsewhere"))
+            let hold = try #require(reader.holds(of: scene.repo.folder).first)
+            #expect(hold.isUnseen && hold.commit == nil && hold.covers(CommitHash(commit(1))))
+            #expect(hold.words.contains("its holds cannot all be looked at"))
+            if case .unknown = hold.lock {} else { Issue.record("\(hold.lock)") }
+            let release = HoldWriter(root: scene.root, now: scene.now).release(scene.repo.folder, commit: nil)
+            #expect(release.removed.isEmpty && release.failed.count == 1)
+            #expect(throws: SystemCallFailure.self) {
+                try HoldWriter(root: scene.root, now: scene.now).hold(
+                    scene.repo.folder, commit: nil, until: later(scene, day), by: "", reason: "")
+            }
+        }
+    }
+
+    @Test func tooManyHoldFilesHold() throws {
+        try withScene { scene in
+            let ended = #"{"commit":null,"until":"2001-01-01T00:00:00Z","by":"x","reason":""}"#
+            func write(_ numbers: Range<Int>) throws {
+                for number in numbers {
+                    let hexadecimal = String(number, radix: 16)
+                    let zeros = String(repeating: "0", count: 8 - hexadecimal.count)
+                    try scene.cache.outer.write(place(scene, zeros + hexadecimal + ".hold"), ended)
+                }
+            }
+            let reader = HoldReader(root: scene.root, now: scene.now)
+            try write(0..<1000)
+            #expect(reader.holds(of: scene.repo.folder) == [])
+            try write(1000..<1001)
+            let holds = reader.holds(of: scene.repo.folder)
+            #expect(holds.count == 1 && holds.first?.isUnseen == true)
+            #expect(reader.all(of: scene.repo.folder).count == 1001)
+        }
+    }
+
+    /// What fails is told as the system told it.
+    @Test func cannotBeWritten() throws {
+        try withScene { scene in
+            try? FileManager.default.removeItem(atPath: scene.cache.outer.absolute(scene.cache.place(".locks")).text)
+            try scene.cache.outer.write(scene.cache.place(".locks"), "a file")
+            let failure = #expect(throws: SystemCallFailure.self) {
+                try HoldWriter(root: scene.root, now: scene.now).hold(
+                    scene.repo.folder, commit: nil, until: later(scene, day), by: "", reason: "")
+            }
+            #expect(failure?.errno == SystemCallFailure.notAFolderNumber)
+        }
+    }
+
     @Test func times() {
         for seconds: Int64 in [0, 951_782_399, 951_782_400, 1_763_731_533, 4_102_444_800, 8_125_920_000, -1] {
             let time = Timestamp(seconds: seconds)

@@ -137,6 +137,21 @@ import Testing
         }
     }
 
+    /// The rule of planning and of removal is one.
+    @Test(.enabled(if: hasPython, "needs python3")) func withoutALease() throws {
+        try withScene { scene in
+            let inventory = try scene.inventory
+            let file = try #require(try scene.files(of: commit(1), in: inventory).first)
+            func answer() -> ProbeAnswer { UseProbe.answerWithoutLease(for: file.stat.key, in: scene.root) }
+            #expect(!UseProbe.isExported(scene.root))
+            guard answer() == .free else { return }
+            let helper = try Helper.python(opensIt, [scene.cache.path.appending(file.location).text])
+            defer { helper.end() }
+            OpenFileScan.shared.refresh()
+            #expect(answer() == .taken)
+        }
+    }
+
     // MARK: openers
 
     @Test(.enabled(if: hasPython, "needs python3")) func openerStillRuns() throws {

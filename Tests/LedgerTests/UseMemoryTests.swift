@@ -8,7 +8,7 @@ private let cache: BytePath = "/srv/hub"
 private let repo = "models--org--model"
 private let ledgerNow: Int64 = 1_760_000_000
 
-/// Small numbers count from some days ago: what is older than any memory is forgotten with the first write.
+/// Small numbers count from some days ago, so that no test depends on what is older than any memory.
 private func at(_ seconds: Int64) -> Timestamp {
     Timestamp(seconds: seconds < 10_000_000 ? ledgerNow - 1_000_000 + seconds : seconds)
 }
@@ -179,6 +179,51 @@ private func commit(_ digit: Character) -> CommitHash {
         #expect(ledger.completeOnce(cache: cache) == [repo: [commit("2")]])
     }
 
+    /// Times that no clock gives, and one of a clock that ran years ahead.
+    @Test(arguments: [-9_000_000_000_000_000_000, Int64.min, .max, 1_900_000_000_000_000_000])
+    func impossibleTimesStopNothing(time: Int64) throws {
+        var ledger = scratch.ledger()
+        note(ledger, ["main": commit("1"), "v1": commit("5")], complete: [commit("1")], 100)
+        ledger.close()
+        for table in ["ref_seen", "complete_once"] {
+            try scratch.tamper("UPDATE \(table) SET last_seen = \(time), first_seen = \(time)")
+        }
+        ledger = scratch.ledger()
+        #expect(ledger.completeOnce(cache: cache) == [repo: [commit("1")]], "it protects whatever the time is")
+        note(ledger, ["main": commit("2"), "v1": commit("5")], complete: [commit("2")], 200)
+        #expect(ledger.supersededCommits(cache: cache) == [repo: [commit("1"): at(200)]])
+        #expect(ledger.completeOnce(cache: cache) == [repo: [commit("1"), commit("2")]])
+        // What was seen again has a time again, so that the next pass has nothing to write.
+        #expect(
+            ledger.revisionHistory(cache: cache).refs[.init(repo: repo, ref: "v1")]?.lastSeen == at(200).nanoseconds)
+        note(ledger, ["main": commit("3")], 300)
+        #expect(ledger.supersededCommits(cache: cache) == [repo: [commit("1"): at(200), commit("2"): at(300)]])
+    }
+
+    @Test func allOfARevisionIsForgotten() {
+        let ledger = scratch.ledger()
+        note(ledger, ["main": commit("1")], complete: [commit("1"), commit("2")], 100)
+        note(ledger, ["main": commit("2")], 200)
+        for digit: Character in ["1", "2"] {
+            ledger.note(
+                opens: [
+                    RecordedOpen(repo: repo, thing: .revision(commit(digit)), time: at(80), source: .announced)
+                ], cache: cache)
+            ledger.noteFailedRepair(
+                cache: cache, repo: repo, commit: commit(digit), file: "a", reason: "", at: at(30))
+            ledger.note(
+                hubAnswer: HubAnswer(
+                    repo: repo, commit: commit(digit), file: "a", etag: "e", endpoint: "https://huggingface.co",
+                    verdict: .confirmed, reason: "", askedAt: at(40)))
+        }
+        ledger.forget(revision: commit("1"), cache: cache, repo: repo)
+        #expect(ledger.supersededCommits(cache: cache).isEmpty)
+        #expect(ledger.completeOnce(cache: cache) == [repo: [commit("2")]])
+        #expect(ledger.lastOpens(cache: cache)[repo]?.keys.map(\.self) == [.revision(commit("2"))])
+        #expect(ledger.repairAttempts(cache: cache)[repo]?.map(\.commit) == [commit("2")])
+        #expect(ledger.hubAnswers(askedSince: at(1))[repo]?.map(\.commit) == [commit("2")])
+    }
+
     // MARK: the Hub, passes, repair
 
     @Test func answersOfTheHub() {
@@ -273,6 +318,26 @@ private func commit(_ digit: Character) -> CommitHash {
         #expect(ledger.lastClock == reading(500, 2, "b"))
     }
 
+    @Test func aClockThatJumpsIsNotBelieved() {
+        let ledger = scratch.ledger()
+        let minute: Int64 = 60_000_000_000
+        func reading(_ minutes: Int64, _ sinceBoot: Int64, _ boot: String = "a") -> ClockReading {
+            ClockReading(time: at(1000 + minutes * 60), sinceBoot: sinceBoot * minute, bootID: boot)
+        }
+        ledger.note(clock: reading(0, 10), isTrusted: false)
+        // Five minutes passed, and the clock says a month.
+        ledger.note(clock: reading(30 * 1440, 15), isTrusted: false)
+        #expect(ledger.lastClock == reading(0, 10))
+        // It stood still while a day passed.
+        ledger.note(clock: reading(2, 1450), isTrusted: false)
+        #expect(ledger.lastClock == reading(0, 10))
+        ledger.note(clock: reading(1445, 1455), isTrusted: false)
+        #expect(ledger.lastClock == reading(1445, 1455))
+        // A reference has it jump.
+        ledger.note(clock: reading(30 * 1440, 1460), isTrusted: true)
+        #expect(ledger.lastClock == reading(30 * 1440, 1460))
+    }
+
     // MARK: ageing and migration
 
     @Test func oldRowsGo() throws {
@@ -283,8 +348,11 @@ private func commit(_ digit: Character) -> CommitHash {
         ledger.note(pass: PassResult(filesystem: 1, predicted: 1, appeared: 1, endedAt: at(ledgerNow - 91 * aDay)))
         ledger.close()
         let again = scratch.ledger()
-        // The first write of a run forgets.
+        // Writing forgets nothing by itself: nobody has judged the clock.
         again.note(clock: ClockReading(time: at(ledgerNow), sinceBoot: 1, bootID: "a"), isTrusted: true)
+        #expect(again.completeOnce(cache: cache)[repo]?.count == 2)
+        #expect(again.passes(onFilesystem: 1).count == 1)
+        again.prune(now: at(ledgerNow))
         #expect(again.completeOnce(cache: cache) == [repo: [commit("2")]])
         #expect(again.passes(onFilesystem: 1).isEmpty)
     }
@@ -300,7 +368,7 @@ private func commit(_ digit: Character) -> CommitHash {
         }
         ledger.close()
         let queue = try DatabaseQueue(path: scratch.database)
-        try queue.inDatabase { try Housekeeping.prune($0, now: at(ledgerNow), rowsKept: 5) }
+        try queue.inDatabase { try Housekeeping.limit($0, rowsKept: 5) }
         try queue.close()
         let left = scratch.ledger().lastOpens(cache: cache)[repo] ?? [:]
         #expect(Set(left.keys) == Set((1...5).map { .blob("b\($0)") }))

@@ -28,6 +28,21 @@ let keeperCases: [GoldenCase] = [
                 $0.hub = .refused(reason: "gone")
             }
         ], all),
+    GoldenCase(
+        "hub-history-unknown",
+        [
+            one {
+                $0.state = .partial
+                $0.wasComplete = false
+                $0.isHistoryKnown = false
+                $0.hub = .refused(reason: "gone")
+            },
+            cache("/other", filesystem: 2) {
+                $0.revision("org/used", "a", bytes: gigabyte, used: 3 * day, opened: 3 * day)
+                $0.revision("org/unasked", "b", .partial, bytes: gigabyte) { $0.isHistoryKnown = false }
+                $0.revision("org/empty", "c", .partial, own: 8192) { $0.isHistoryKnown = false }
+            },
+        ], policy([rule("broken", [.incomplete]), rule("all", repos: ["*"])])),
     GoldenCase("hold", [one { $0.keepers = [Kept(by: .hold, "held by root until tomorrow")] }], all),
     GoldenCase("min-age", [one { $0.youngestChange = ago(hour) }], all),
     GoldenCase("min-age-over", [one { $0.youngestChange = ago(2 * hour) }], all),
@@ -36,6 +51,27 @@ let keeperCases: [GoldenCase] = [
         "min-age-of-file", [cache { $0.file(.orphanBlob, "x", bytes: gigabyte, modified: hour) }],
         policy([rule("orphans", [.orphan])])),
     GoldenCase("recent-use", [one { $0.lastOpen = LastUse(time: ago(47 * hour), source: .atime) }], all),
+    GoldenCase(
+        "recent-use-swept",
+        [
+            one {
+                $0.lastUse = LastUse(time: ago(100 * day), source: .unwatched)
+                $0.sweptRead = LastUse(time: ago(9 * hour), source: .atime)
+            },
+            cache("/other", filesystem: 2) {
+                $0.revision("org/used", "a", bytes: gigabyte, used: 3 * day, opened: 3 * day)
+                $0.revision("org/x", "b", bytes: gigabyte, source: .unwatched) {
+                    $0.sweptRead = LastUse(time: ago(3 * day), source: .atime)
+                }
+                // Whatever the sweep hides was at least 30 days ago, or may not have been.
+                $0.revision("org/y", "c", bytes: gigabyte, source: .unwatched) {
+                    $0.sweptRead = LastUse(time: ago(31 * day), source: .atime)
+                }
+                $0.revision("org/z", "d", bytes: gigabyte, source: .unwatched) {
+                    $0.sweptRead = LastUse(time: ago(31 * day - 1), source: .atime)
+                }
+            },
+        ], policy([rule("unused", unused: 30 * day), rule("all", repos: ["*"])]), explains: true),
     GoldenCase("recent-use-over", [one { $0.lastOpen = LastUse(time: ago(48 * hour), source: .atime) }], all),
     GoldenCase(
         "recent-use-is-no-download", [one { $0.lastUse = LastUse(time: ago(3 * hour), source: .mtime) }], all),
@@ -96,7 +132,7 @@ let keeperCases: [GoldenCase] = [
             }
         ],
         policy(
-            [rule("all"), rule("orphans", [.orphan])],
+            [rule("all", unused: day), rule("orphans", [.orphan])],
             pins: [
                 Pin(repo: Glob("meta-llama/*"), revision: Glob("main"), reason: "production"),
                 Pin(repo: Glob("org/b"), revision: Glob("CAFE123")), Pin(repo: Glob("org/b"), revision: Glob("cafe9")),

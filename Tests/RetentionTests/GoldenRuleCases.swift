@@ -69,7 +69,7 @@ let ruleCases: [GoldenCase] = [
                 $0.revision("org/x", "cafe124", refs: [], bytes: gigabyte)
                 $0.revision("org/x", "dead", refs: ["cafe12"], bytes: gigabyte)
             }
-        ], policy([rule("named", revisions: ["refs/pr/*", "cafe123", "cafe12"])]), explains: true),
+        ], policy([rule("named", revisions: ["refs/pr/*", "cafe123", "cafe12"], unused: day)]), explains: true),
     GoldenCase("superseded", [weeks()], policy([rule("superseded", [.superseded], older: 7 * day)]), explains: true),
     GoldenCase("keep-last", [weeks()], policy([rule("superseded", [.superseded], keepLast: 1)])),
     GoldenCase(
@@ -105,6 +105,35 @@ let stateCases: [GoldenCase] = [
         ],
         policy([rule("by age", [.detached], older: day), rule("by use", [.detached], unused: 30 * day)]),
         explains: true),
+    // Rules by age that match a pinned commit by some other key, and what is wrong with one.
+    GoldenCase(
+        "detached-never-by-age",
+        [
+            cache(policy: bounds { $0.irreplaceable = .evict }) {
+                $0.revision("org/x", "a", refs: [], bytes: gigabyte)
+                $0.revision("org/x", "b", .partial, refs: [], bytes: gigabyte)
+                $0.revision("org/x", "c", .partial, refs: [], bytes: gigabyte) { $0.wasComplete = true }
+                $0.revision("org/x", "d", refs: [], bytes: gigabyte) { $0.supersededAt = ago(50 * day) }
+                $0.revision("org/x", "e", bytes: gigabyte, used: 3 * day)
+            }
+        ],
+        policy([
+            rule("both", [.complete, .detached], older: 7 * day), rule("complete", [.complete], older: 7 * day),
+            rule("repo", repos: ["org/*"], older: 30 * day), rule("broken", [.partial, .detached], older: day),
+        ]), explains: true),
+    GoldenCase(
+        "superseded-and-fetched-again",
+        [
+            cache(policy: bounds { $0.irreplaceable = .evict }) {
+                $0.revision("org/x", "a", refs: [], bytes: gigabyte, arrived: 9 * day, used: 9 * day) {
+                    $0.supersededAt = ago(10 * day)
+                }
+                $0.revision("org/x", "b", refs: [], bytes: gigabyte, arrived: 10 * day, used: 9 * day) {
+                    $0.supersededAt = ago(10 * day)
+                }
+                $0.revision("org/x", "c", bytes: gigabyte, used: 3 * day)
+            }
+        ], policy([rule("superseded", [.superseded])]), explains: true),
     GoldenCase(
         "superseded-but-opened-since",
         [

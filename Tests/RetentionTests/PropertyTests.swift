@@ -48,7 +48,9 @@ import Testing
             }
             if revision.youngestChange > ago(2 * hour) { found.insert(.minAge) }
             if let open = revision.lastOpen, open.time > ago(48 * hour) { found.insert(.recentUse) }
-            if facts.policy.irreplaceable == .keep, revision.wasComplete, revision.hub.word == "refused" {
+            if let read = revision.sweptRead, read.time > ago(48 * hour) { found.insert(.recentUse) }
+            let mayBeComplete = revision.wasComplete || (!revision.isHistoryKnown && !revision.nodes.isEmpty)
+            if facts.policy.irreplaceable == .keep, mayBeComplete, revision.hub.word == "refused" {
                 found.insert(.irreplaceable)
             }
         }
@@ -96,6 +98,30 @@ import Testing
                 #expect(revision.state == .partial || revision.isProvenCorrupt, "seed \(seed)")
             }
         }
+    }
+
+    /// What may be somebody's pinned commit goes by its use, or for what is wrong with it.
+    @Test func detachedOnesGoByUse() {
+        var gone = 0
+        forAllWorlds { world, plan, seed in
+            let rules = Dictionary(world.policy.rules.map { ($0.name, $0) }, uniquingKeysWith: { one, _ in one })
+            for action in plan.sequence {
+                guard case .revision(let cache, let index) = action.item, let rule = rules[action.rule],
+                    rule.occasion == .always, rule.unusedFor == nil
+                else { continue }
+                let revision = world.caches[cache].revisions[index]
+                let isSuperseded = revision.supersededAt.map {
+                    revision.arrived <= $0 && (revision.lastOpen?.time ?? $0) <= $0
+                }
+                guard revision.refs.isEmpty, isSuperseded != true else { continue }
+                gone += 1
+                let broken: Set<Match.State> = [.partial, .corrupt, .incomplete]
+                #expect(!broken.isDisjoint(with: rule.match.states), "seed \(seed)")
+                #expect(revision.state == .partial || revision.state == .corrupt, "seed \(seed)")
+                #expect(!revision.wasComplete, "seed \(seed)")
+            }
+        }
+        #expect(gone > 10)
     }
 
     @Test func bytesAreThoseOfTheDefinition() {

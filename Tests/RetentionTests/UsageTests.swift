@@ -7,8 +7,8 @@ import Testing
         UsageRecord.FileTimes(accessed: ago(accessed), modified: ago(modified))
     }
 
-    private func judge(_ records: [UsageRecord], repos: Int? = nil) -> UsageJudgement {
-        UsageJudgement(records, repoCount: repos ?? records.count)
+    private func judge(_ records: [UsageRecord], repos: Int? = nil, watched: Int64? = nil) -> UsageJudgement {
+        UsageJudgement(records, repoCount: repos ?? records.count, watchedSince: watched.map { ago($0) })
     }
 
     @Test func youngestOfAll() throws {
@@ -56,12 +56,54 @@ import Testing
     }
 
     @Test(arguments: [false, true]) func sweepIsNoUse(byOpens: Bool) {
-        let judged = judge(sweep(25, step: 60, byOpens: byOpens))
+        let judged = judge(sweep(25, step: 60, byOpens: byOpens), watched: 60 * day)
         #expect(judged.sweeps == [Sweep(first: ago(day), last: ago(day - 24 * 60), repos: 25)])
         for (repo, usage) in judged.revisions.enumerated() {
             let open = LastUse(time: ago(20 * day + Int64(repo) * hour), source: .open)
             #expect(usage.lastUse == (byOpens ? open : LastUse(time: ago(50 * day), source: .mtime)))
         }
+    }
+
+    /// Nobody recorded opens, or not for long enough: what was used before the sweep cannot be told.
+    @Test(arguments: [nil, 49 * day] as [Int64?]) func sweepHidesUse(watched: Int64?) {
+        let judged = judge(sweep(25, step: 60), watched: watched)
+        #expect(judged.sweeps.count == 1)
+        for (repo, usage) in judged.revisions.enumerated() {
+            #expect(usage.lastUse == LastUse(time: ago(50 * day), source: .unwatched))
+            #expect(usage.lastOpen == nil)
+            #expect(usage.sweptRead == LastUse(time: ago(day - Int64(repo) * 60), source: .atime))
+        }
+    }
+
+    @Test func sweepHidesNothingThatIsKnown() {
+        // Watched since the download: there was no open but the sweep.
+        #expect(judge(sweep(25, step: 60), watched: 50 * day).revisions.allSatisfy { $0.sweptRead == nil })
+        var records = sweep(25, step: 60)
+        // Used since.
+        records[1].opens = [ago(hour)]
+        // A file that the sweep did not touch tells.
+        records[2].files.append(times(9 * day, 50 * day))
+        // Fetched since.
+        records[3].files.append(times(2 * hour, 2 * hour))
+        // An open that was seen by chance, and then nobody watched.
+        records[4].opens = [ago(30 * day)]
+        let judged = judge(records)
+        #expect(judged.revisions[1].lastUse == LastUse(time: ago(hour), source: .open))
+        #expect(judged.revisions[2].lastUse == LastUse(time: ago(9 * day), source: .atime))
+        #expect(judged.revisions[3].lastUse == LastUse(time: ago(2 * hour), source: .mtime))
+        #expect(judged.revisions[4].lastUse == LastUse(time: ago(30 * day), source: .unwatched))
+        #expect(judged.revisions[4].lastOpen == LastUse(time: ago(30 * day), source: .open))
+        #expect(judged.revisions[1...3].allSatisfy { $0.sweptRead == nil })
+        #expect(judged.revisions[4].sweptRead != nil)
+    }
+
+    /// Of each thing one open is remembered: the sweep's own has taken the place of what was before.
+    @Test func recordedSweepHidesUse() {
+        let records = (0..<25).map { repo in
+            UsageRecord(repo: repo, opens: [ago(day - Int64(repo))], files: [times(50 * day, 50 * day)])
+        }
+        let judged = judge(records, watched: 60 * day)
+        #expect(judged.revisions.allSatisfy { $0.lastUse?.source == .unwatched && $0.sweptRead?.source == .open })
     }
 
     @Test func sweepLongerThanAnHour() {
@@ -91,7 +133,7 @@ import Testing
         var records = sweep(25, step: 60)
         records[3].opens = [ago(2 * day)]
         records[4].opens = [ago(hour)]
-        let judged = judge(records)
+        let judged = judge(records, watched: 60 * day)
         #expect(judged.revisions[3].lastUse == LastUse(time: ago(2 * day), source: .open))
         #expect(judged.revisions[4].lastUse == LastUse(time: ago(hour), source: .open))
         #expect(judged.revisions[5].lastOpen == nil)

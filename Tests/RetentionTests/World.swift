@@ -153,6 +153,8 @@ struct World {
         if random.chance(40) { revision.supersededAt = ago(Int64(random.below(20)) * day) }
         revision.ownBytes = UInt64(random.below(3))
         revision.wasComplete = state == .complete || random.chance(30)
+        revision.isHistoryKnown = random.chance(80)
+        if random.chance(5) { revision.sweptRead = LastUse(time: ago(Int64(random.below(4)) * day), source: .atime) }
         revision.isProvenCorrupt = random.chance(50)
         revision.isOnlyWrongUpstream = random.chance(20)
         revision.isRepairExhausted = random.chance(50)
