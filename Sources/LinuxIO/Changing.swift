@@ -204,6 +204,10 @@ extension SystemCallFailure {
     public var isMissingCall: Bool { errno == ENOSYS }
     /// `EPERM`.
     public static let notPermittedNumber: Int32 = EPERM
+    /// `EACCES`.
+    public static let deniedNumber: Int32 = EACCES
+    /// `EINVAL`.
+    public static let invalidNumber: Int32 = EINVAL
     /// `ELOOP`.
     public static let tooDeepNumber: Int32 = ELOOP
     /// `ENOENT`.

@@ -2,21 +2,6 @@ internal import CacheScan
 internal import HubCache
 internal import LinuxIO
 
-/// An operation whose items are out of the way, until it may be decided.
-struct Waiting: Sendable {
-    var request: Int
-    var operation: Operation
-    /// The items of the intent's revisions, in its order.
-    var revisions: [RemovalItem]
-    var orphans: [RemovalItem]
-    /// The revision that a blob's bytes are counted for.
-    var owners: [BytePath: Int]
-    /// When it may be decided, on the clock that never jumps.
-    var deadline: UInt64
-    /// When the repo's folders changed last while it was being parked.
-    var folderTimes: [Timestamp]
-}
-
 /// Proves what one request asks for, and takes it out of the way.
 struct Beginning {
     let context: RemovalContext
@@ -26,6 +11,8 @@ struct Beginning {
     let index: Int
 
     private(set) var settled: [(item: RemovalItem, result: RemovalResult)] = []
+    /// What goes without an intent, since the disk is full.
+    private var unrecorded: UnrecordedRemoval?
 
     init(context: RemovalContext, touched: TouchedFiles, watch: SettleWatch, request: RemovalRequest, index: Int) {
         self.context = context
@@ -43,21 +30,27 @@ struct Beginning {
                 .failed(
                     RemovalFailure(
                         what: "'\((request.folder ?? .empty).display)' is not a repo's folder",
-                        errno: SystemCallFailure.notPermittedNumber, remedy: "name a repo of this cache")))
+                        errno: SystemCallFailure.invalidNumber, remedy: "name a repo of this cache")))
             return nil
         }
-        var items = request.items
+        let planned = request.items
         do throws(Obstacle) {
             guard let (folders, repo) = try open(folder) else {
-                settle(items, .removed(bytes: 0))
+                settle(request.items, .removed(bytes: 0))
                 return nil
             }
-            if request.isWholeRepo { items += everything(in: repo, besides: items) }
-            items = removePartials(items, folders: folders, repo: repo)
-            return try park(items, folders: folders)
+            if request.isWholeRepo {
+                let kept = Kept(by: .minAge, "it came after it was planned")
+                settle(unplanned(in: repo, besides: planned), .kept([kept]))
+            }
+            let items = removePartials(planned, folders: folders, repo: repo)
+            let waiting = try park(items, folders: folders)
+            // The locks are given back by now: clients that waited for one of them have their say.
+            if var unrecorded { settled += unrecorded.finish() }
+            return waiting
         } catch {
             let done = Set(settled.map(\.item))
-            settle(items.filter { !done.contains($0) }, result(of: error))
+            settle(planned.filter { !done.contains($0) }, result(of: error))
             return nil
         }
     }
@@ -97,9 +90,12 @@ struct Beginning {
                     errno: SystemCallFailure.notPermittedNumber, remedy: "run it as that user"))
         }
         if !repo.operations.isEmpty {
-            _ = Recovery(context: context, touched: touched).recover(folder)
+            let outcomes = Recovery(context: context, touched: touched).recover(folder)
             guard let again = try scan(folder) else { return nil }
             repo = again
+            if !repo.operations.isEmpty, let reason = outcomes.lazy.compactMap(\.reasonLeft).first {
+                throw .kept([Kept(by: .lock, "an earlier operation in the repo was left: \(reason)")])
+            }
         }
         if !repo.operations.isEmpty {
             throw .kept([Kept(by: .lock, "an operation of hfjanitor is under way in the repo")])
@@ -115,7 +111,8 @@ struct Beginning {
         }
     }
 
-    private func everything(in repo: RepoInventory, besides items: [RemovalItem]) -> [RemovalItem] {
+    /// What of a whole repo nobody was shown, and nobody agreed to lose.
+    private func unplanned(in repo: RepoInventory, besides items: [RemovalItem]) -> [RemovalItem] {
         var named: Set<String> = []
         for item in items {
             switch item {
@@ -176,7 +173,7 @@ struct Beginning {
         .failed(
             RemovalFailure(
                 what: "an item that is in no repo was asked for as one of a repo",
-                errno: SystemCallFailure.notPermittedNumber, remedy: "report this"))
+                errno: SystemCallFailure.invalidNumber, remedy: "report this"))
     }
 
     private func removePartial(_ name: BytePath, _ stat: FileStat, folders: RepoFolders, repo: RepoInventory)
@@ -188,13 +185,19 @@ struct Beginning {
         let locks = RepoLocks(root: context.root, folders: folders, steps: context.steps)
         let held = try locks.take(etag.isEmpty ? [] : [etag])
         defer { withExtendedLifetime(held) {} }
-        let kept = context.reproof(repo, nil)
+        let kept = context.reproof(repo, nil, repo.blobsFolder.appending(name))
         if !kept.isEmpty { return .kept(kept) }
         do throws(SystemCallFailure) {
             guard let blobs = try folders.openIfPresent("blobs"), let now = try blobs.statIfPresent(name) else {
                 return .removed(bytes: 0)
             }
-            if let kept = unlike(now, stat, folders) { return .kept([kept]) }
+            if now.uid != folders.stat.uid {
+                return .failed(
+                    RemovalFailure(
+                        what: "\(folders.folder.display): '\(name.display)' belongs to uid \(now.uid)",
+                        errno: SystemCallFailure.notPermittedNumber, remedy: "let that user remove it"))
+            }
+            if let kept = unlike(now, stat) { return .kept([kept]) }
             let file = FileInQuestion(
                 location: repo.blobsFolder.appending(name), linked: repo.linkedFolders, stat: now)
             let (answer, lease) = context.inUse.hold(file)
@@ -208,9 +211,8 @@ struct Beginning {
         }
     }
 
-    private func unlike(_ now: FileStat, _ planned: FileStat, _ folders: RepoFolders) -> Kept? {
+    private func unlike(_ now: FileStat, _ planned: FileStat) -> Kept? {
         if now.kind != .regular { return Kept(by: .foreignEntry, "it is a \(now.kind.word)") }
-        if now.uid != folders.stat.uid { return Kept(by: .foreignEntry, "it belongs to uid \(now.uid)") }
         return now.isSameVersion(as: planned) ? nil : Kept(by: .minAge, "it changed since it was planned")
     }
 
@@ -249,7 +251,16 @@ struct Beginning {
     private func select(_ items: [RemovalItem], _ folders: RepoFolders) throws(Obstacle) -> (
         selection: Selection, repo: RepoInventory
     ) {
-        guard let repo = try scan(folders.folder) else {
+        let found: RepoInventory?
+        do throws(SystemCallFailure) {
+            found = try context.scan(folders)
+        } catch {
+            throw .failed(RemovalFailure(error, in: folders.folder))
+        }
+        guard let repo = found else {
+            guard context.isGone(folders) else {
+                throw .kept([Kept(by: .lock, "somebody else renamed or replaced the repo's folder")])
+            }
             var selection = Selection()
             selection.settled = items.map { ($0, .removed(bytes: 0)) }
             return (selection, RepoInventory(folder: folders.folder, id: nil, stat: folders.stat))
@@ -269,17 +280,16 @@ struct Beginning {
         let store = context.store(of: repo)
         var keepers: [(RemovalItem, [Kept])] = []
         for revision in selection.revisions {
-            var kept = context.reproof(repo, revision.commit)
+            var kept = context.reproof(repo, revision.commit, nil)
             if kept.isEmpty, let snapshot = repo.snapshot(of: revision.commit) {
                 let files = questions(snapshot, repo, store)
                 kept = context.inUse.keepers(files) { context.assumesUnused(repo, revision.commit) }
             }
             if !kept.isEmpty { keepers.append((revision.item, kept)) }
         }
-        let general = selection.orphans.isEmpty ? [] : context.reproof(repo, nil)
         for item in selection.orphans {
             guard case .orphanBlob(let name, _) = item else { continue }
-            var kept = general
+            var kept = context.reproof(repo, nil, repo.location(ofBlob: name))
             if kept.isEmpty {
                 let files = [question(blob: name, repo, store)].compactMap(\.self)
                 kept = context.inUse.keepers(files) { context.assumesUnused(repo, nil) }
@@ -312,6 +322,10 @@ struct Beginning {
         do throws(SystemCallFailure) {
             begun = try context.begin(selection, request: request, folders: folders, touched: touched, repo: repo)
         } catch {
+            if error.isFull {
+                detach(selection, repo: repo, folders: folders)
+                return nil
+            }
             throw .failed(RemovalFailure(error, in: folders.folder))
         }
         guard let operation = begun else {
@@ -337,10 +351,22 @@ struct Beginning {
         } catch {
             watch.remove(operation)
             let result = Ending(context: context).undo(operation, because: error)
+            // Closed: everything is back.
+            if case .failed(let failure) = error, failure.isFull, !operation.isOurs, !context.isGone(folders) {
+                detach(selection, repo: repo, folders: folders)
+                return nil
+            }
             settle(selection.revisions.map(\.item) + selection.orphans, result)
             return nil
         }
         return rest(selection, operation, repo, commit)
+    }
+
+    private mutating func detach(_ selection: Selection, repo: RepoInventory, folders: RepoFolders) {
+        var removal = UnrecordedRemoval(
+            context: context, folders: folders, selection: selection, repo: repo, owners: owners(selection, repo))
+        removal.detach()
+        unrecorded = removal
     }
 
     /// Proves files unused and keeps them so.
@@ -398,7 +424,9 @@ struct Beginning {
                 }
                 defer { withExtendedLifetime(held) {} }
                 let now: RepoInventory?
-                do throws(SystemCallFailure) { now = try context.scan(repo.folder) } catch { throw .failed(error) }
+                do throws(SystemCallFailure) { now = try context.scan(operation.folders) } catch {
+                    throw .failed(error)
+                }
                 guard let now, now.blindSpot == nil else { throw .changed("the repo changed meanwhile") }
                 let linked = now.linkedBlobs()
                 let going = batch.filter { !linked.contains($0) }
@@ -435,20 +463,6 @@ struct Beginning {
             }
         }
         return owners
-    }
-}
-
-func nanoseconds(_ duration: Duration) -> UInt64 {
-    let (seconds, attoseconds) = duration.components
-    return UInt64(max(0, seconds)) &* 1_000_000_000 &+ UInt64(max(0, attoseconds / 1_000_000_000))
-}
-
-extension RepoFolders {
-    /// When the folders that clients make things in changed last.
-    var changeTimes: [Timestamp] {
-        ["blobs", "snapshots", "refs"].map { name in
-            (try? repo.stat(of: name))?.modified ?? Timestamp(nanoseconds: 0)
-        }
     }
 }
 

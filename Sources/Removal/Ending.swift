@@ -12,9 +12,10 @@ struct Ending {
     func undo(_ operation: Operation, because reason: Abandoned) -> RemovalResult {
         let folder = operation.folders.folder
         do throws(SystemCallFailure) {
-            _ = try operation.undo()
-            try operation.close()
-            return reason.result(folder)
+            let isWhole = try operation.undo()
+            if isWhole { try operation.close() }
+            let result = reason.result(folder)
+            return isWhole ? result : result.withStranded(operation)
         } catch {
             if context.isGone(operation.folders) { return .removed(bytes: 0) }
             return .failed(unfinished(error, folder, "what is out of the way is put back by the next run"))
@@ -39,11 +40,9 @@ struct Ending {
         do throws(Abandoned) {
             if context.cancellation.isCancelled { throw .changed("stopped before it was decided") }
             guard operation.isOurs else { throw .changed("somebody else removed the operation's intent") }
-            if let repo = try failing({ () throws(SystemCallFailure) in
-                try context.scan(operation.folders.folder)
-            }) {
-                try proveAgain(operation, repo)
-            }
+            let repo = try failing { () throws(SystemCallFailure) in try context.scan(operation.folders) }
+            guard let repo else { throw .changed("somebody else renamed or replaced the repo's folder") }
+            try proveAgain(operation, waiting.orphans, repo)
         } catch {
             let result = undo(operation, because: error)
             return items.map { ($0, result) }
@@ -52,7 +51,7 @@ struct Ending {
     }
 
     /// Everything that could have happened while the items were out of the way.
-    private func proveAgain(_ operation: Operation, _ repo: RepoInventory) throws(Abandoned) {
+    private func proveAgain(_ operation: Operation, _ orphans: [RemovalItem], _ repo: RepoInventory) throws(Abandoned) {
         if let blind = repo.blindSpot {
             throw .kept([Kept(by: .cannotTell, "'\(blind.display)' cannot be looked at")])
         }
@@ -64,15 +63,15 @@ struct Ending {
         }
         if let kept = atWork ?? context.liveDownload(in: repo) { throw .kept([kept]) }
         for (index, revision) in operation.intent.revisions.enumerated() {
-            let kept = context.reproof(repo, revision.commit)
+            let kept = context.reproof(repo, revision.commit, nil)
             if !kept.isEmpty { throw .kept(kept) }
             let sign = try failing { () throws(SystemCallFailure) in
                 try signOfUse(index, revision, operation, repo)
             }
             if let sign { throw .changed(sign) }
         }
-        if operation.intent.revisions.isEmpty {
-            let kept = context.reproof(repo, nil)
+        for case .orphanBlob(let name, _) in orphans {
+            let kept = context.reproof(repo, nil, repo.location(ofBlob: name))
             if !kept.isEmpty { throw .kept(kept) }
         }
         let files = try failing { () throws(SystemCallFailure) in try parkedFiles(of: operation) }
@@ -104,15 +103,8 @@ struct Ending {
 
     /// Where the files are now that would be lost.
     private func parkedFiles(of operation: Operation) throws(SystemCallFailure) -> [FileInQuestion] {
-        // Folders that are links elsewhere are not opened by way of the root.
-        let base = operation.folders.folder.appending(Intent.parkingFolder)
-        let linked: [LinkedFolder] =
-            context.isLink(operation.folders.folder)
-            ? [
-                LinkedFolder(
-                    path: operation.folders.folder, key: operation.folders.stat.key,
-                    physicalPath: try operation.folders.repo.currentPath())
-            ] : []
+        let base = operation.parkingPath
+        let linked = operation.linkedFolders
         var files: [FileInQuestion] = []
         for blob in operation.intent.blobs {
             let name = operation.intent.parkedName(blob: blob.name)
@@ -179,6 +171,8 @@ struct Ending {
     func conclude(_ operation: Operation, isQuiet: Bool, _ finished: inout Finished) throws(SystemCallFailure) {
         let mayTidy = operation.intent.removesEmptyFolders && isQuiet && !context.isLink(operation.folders.folder)
         if mayTidy { try operation.tidyRepo(into: &finished) }
+        // Without it nobody would ever know what that is: the next run tries again.
+        if finished.hasLeft { return }
         try operation.close()
         guard mayTidy else { return }
         let root = try context.root.open(.empty, options: [.directory, .keepAccessTime])
@@ -209,6 +203,22 @@ struct Ending {
                 ))
         }
         return results
+    }
+}
+
+extension RemovalResult {
+    /// The same, told that not all could go back: the intent stays, and the next run tries again.
+    fileprivate func withStranded(_ operation: Operation) -> RemovalResult {
+        let text =
+            "something of it stays in '\(operation.parkingPath.display)', since its place is taken; the next run tries again"
+        switch self {
+        case .kept(let kept): return .kept(kept + [Kept(by: .foreignEntry, text)])
+        case .undone(let reason): return .undone(reason: "\(reason); \(text)")
+        case .failed(var failure):
+            failure.remedy += "; \(text)"
+            return .failed(failure)
+        case .removed: return self
+        }
     }
 }
 

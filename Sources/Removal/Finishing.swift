@@ -11,6 +11,8 @@ struct Finished: Sendable {
     /// Blobs that went back because somebody links to them, or may be about to.
     var restored: Set<BytePath> = []
     var folderBytes: UInt64 = 0
+    /// Whether something stays out of the way that could neither go nor go back.
+    var hasLeft = false
 
     var total: UInt64 {
         revisionBytes.values.reduce(0, &+) &+ blobBytes.values.reduce(0, &+) &+ folderBytes
@@ -28,7 +30,7 @@ extension Operation {
         var finished = Finished()
         do throws(SystemCallFailure) {
             // Links first: a link of a client that landed among the parked ones goes back before blobs are counted.
-            for index in revisions { finished.revisionBytes[index] = try unlinkSnapshot(index) }
+            for index in revisions { finished.revisionBytes[index] = try unlinkSnapshot(index, &finished) }
             for index in revisions { try unlinkRefs(index) }
         } catch {
             throw .failed(error)
@@ -37,7 +39,10 @@ extension Operation {
         do throws(SystemCallFailure) {
             for index in revisions {
                 do throws(SystemCallFailure) {
-                    finished.revisionBytes[index, default: 0] += try unlinkWhatBelongsTo(intent.revisions[index])
+                    let bytes = try folders.unlinkWhatBelongs(
+                        to: intent.revisions[index].commit, manifest: intent.revisions[index].manifest,
+                        steps: context.steps)
+                    finished.revisionBytes[index, default: 0] &+= bytes
                 } catch {
                     // A manifest or an empty folder that stays harms nobody; what is decided is done but for that.
                     guard error.isPermission else { throw error }
@@ -51,7 +56,7 @@ extension Operation {
         return finished
     }
 
-    private func unlinkSnapshot(_ index: Int) throws(SystemCallFailure) -> UInt64 {
+    private func unlinkSnapshot(_ index: Int, _ finished: inout Finished) throws(SystemCallFailure) -> UInt64 {
         let revision = intent.revisions[index]
         let parkedName = intent.parkedName(revision: index)
         guard let folder = try openParked(parkedName) else { return 0 }
@@ -77,7 +82,8 @@ extension Operation {
             }
         }
         if hasForeign {
-            _ = try merge(parkedName, into: BytePath("snapshots").appending(revision.commit.hex))
+            let place = BytePath("snapshots").appending(revision.commit.hex)
+            if try !merge(parkedName, into: place) { finished.hasLeft = true }
         } else {
             _ = try removeFolders(walk, parkedName)
         }
@@ -124,10 +130,10 @@ extension Operation {
             if present.isEmpty { return }
             let held: HeldLocks?
             do throws(Obstacle) { held = try locks.take(Set(present.map(\.0.name))) } catch { held = nil }
-            guard let held, let repo = try context.scan(folders.folder), repo.blindSpot == nil else {
+            guard let held, let repo = try context.scan(folders), repo.blindSpot == nil else {
                 // Somebody is at one of them, or it cannot be seen who links to them: back with all, which harms nobody.
                 for (blob, _) in present {
-                    try restore(blob: blob.name)
+                    if try restore(blob: blob.name) == .left { finished.hasLeft = true }
                     finished.restored.insert(blob.name)
                 }
                 return
@@ -137,17 +143,15 @@ extension Operation {
             for (blob, stat) in present {
                 let name = intent.parkedName(blob: blob.name)
                 if linked.contains(blob.name) {
-                    if try restore(blob: blob.name) == .done {
+                    switch try restore(blob: blob.name) {
+                    case .done:
                         finished.restored.insert(blob.name)
                         context.event(.restored(folder: folders.folder, blob: blob.name))
-                        continue
-                    }
                     // A client has fetched it anew.
-                    guard try parked(name, blob.identity) != nil,
-                        try folders.statIfPresent(
-                            BytePath("blobs").appending(blob.name)) != nil
-                    else { continue }
-                    left(name, "its place is taken by something else")
+                    case .replaced: finished.blobBytes[blob.name] = stat.freed
+                    case .left: finished.hasLeft = true
+                    case .absent: break
+                    }
                     continue
                 }
                 if try parking.unlinkIfPresent(name) {
@@ -160,56 +164,6 @@ extension Operation {
         }
     }
 
-    /// The commit's manifest and markers, and the empty folders in the snapshot's place.
-    private func unlinkWhatBelongsTo(_ revision: Intent.Revision) throws(SystemCallFailure) -> UInt64 {
-        var bytes: UInt64 = 0
-        let name = BytePath(revision.commit.hex)
-        if let snapshots = try folders.openIfPresent("snapshots"), let there = try snapshots.statIfPresent(name) {
-            guard there.kind == .directory else { return 0 }
-            let walk = try SnapshotWalk(of: try snapshots.open(name, options: [.directory, .keepAccessTime]))
-            // Somebody has put something there: the revision is in use again, and so is what belongs to it.
-            guard walk.files.isEmpty else { return 0 }
-            for folder in walk.folders.reversed() {
-                let place = name.appending(folder.path)
-                guard let parent = try folders.openIfPresent(BytePath("snapshots").appending(place.parent)) else {
-                    continue
-                }
-                if try parent.removeFolderIfEmpty(place.lastComponent) { context.steps(.folderRemoved) }
-            }
-        }
-        if let identity = revision.manifest, let trees = try folders.openIfPresent("trees") {
-            let manifest = BytePath(revision.commit.hex + ".json")
-            if let stat = try trees.statIfPresent(manifest), ParkedIdentity(stat) == identity {
-                try trees.unlinkIfPresent(manifest)
-                bytes &+= stat.freed
-                context.steps(.manifestUnlinked)
-            }
-        }
-        try unlinkMarkers(name, &bytes)
-        return bytes
-    }
-
-    private func unlinkMarkers(_ commit: BytePath, _ bytes: inout UInt64) throws(SystemCallFailure) {
-        let place = BytePath(".no_exist").appending(commit)
-        guard let top = try folders.openIfPresent(".no_exist"),
-            try top.statIfPresent(commit)?.kind == .directory, let folder = try folders.openIfPresent(place)
-        else { return }
-        let walk: SnapshotWalk
-        do throws(SystemCallFailure) { walk = try SnapshotWalk(of: folder) } catch { return }
-        for file in walk.files where file.stat.kind == .regular && file.stat.size == 0 {
-            guard let parent = try folders.openIfPresent(place.appending(file.path.parent)) else { continue }
-            if try parent.unlinkIfPresent(file.path.lastComponent) { context.steps(.markerUnlinked) }
-        }
-        for folder in walk.folders.reversed() {
-            let here = place.appending(folder.path)
-            guard let parent = try folders.openIfPresent(here.parent) else { continue }
-            if try parent.removeFolderIfEmpty(here.lastComponent) {
-                bytes &+= folder.stat.allocated
-                context.steps(.folderRemoved)
-            }
-        }
-    }
-
     /// Lets the store have payloads that were kept for the case of undoing.
     private func collectPayloads(into finished: inout Finished) throws(SystemCallFailure) {
         try restoreReferencesOfWhatStayed()
@@ -218,6 +172,7 @@ extension Operation {
             guard let stat = try parked(name, payload.identity) else { continue }
             // In this order: until its second name goes, whoever comes after a crash still knows of the payload.
             let collected = try store.collect(payload.hash, expected: payload.identity) { true }
+            if finished.hasLeft, try isNeeded(payload) { continue }
             try parking.unlinkIfPresent(name)
             noteLinkChange(of: payload, before: stat)
             context.steps(.payloadLinkUnlinked)
@@ -241,7 +196,7 @@ extension Operation {
 
     /// Takes the repo's own folders away as far as they are empty, when nothing is left in it.
     func tidyRepo(into finished: inout Finished) throws(SystemCallFailure) {
-        guard let repo = try context.scan(folders.folder), repo.snapshots.isEmpty, repo.refs.isEmpty,
+        guard let repo = try context.scan(folders), repo.snapshots.isEmpty, repo.refs.isEmpty,
             repo.partials.isEmpty, repo.blobs.isEmpty, repo.manifests.isEmpty, repo.linkedFolders.isEmpty,
             repo.blindSpot == nil
         else { return }

@@ -31,13 +31,14 @@ struct InUseTest: Sendable {
     func hold(_ file: FileInQuestion) -> (answer: ProbeAnswer, lease: HeldLease?) {
         // A lease is told by openers and mappings; a file without content can have no reader that loses anything.
         guard file.stat.kind == .regular else { return (.free, nil) }
-        guard root.filesystem(ofDevice: file.stat.key.device).kind.hasTrustworthyLeases else {
-            return (fallback(file.stat.key, file.stat), nil)
-        }
         do throws(SystemCallFailure) {
             let opened = try root.open(file.location, linked: file.linked)
             guard try opened.stat().key == file.stat.key else {
                 return (.unknown(reason: "'\(file.location.display)' was replaced meanwhile"), nil)
+            }
+            // By the file itself: what is behind a link may be on any filesystem.
+            guard try opened.filesystem().kind.hasTrustworthyLeases else {
+                return (fallback(file.stat.key, file.stat), nil)
             }
             switch opened.takeWriteLease() {
             case .held(let lease): return (.free, HeldLease(lease))

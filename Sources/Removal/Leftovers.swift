@@ -14,7 +14,7 @@ struct Leftovers {
                     what: "the cache belongs to uid \(context.root.stat.uid)",
                     errno: SystemCallFailure.notPermittedNumber, remedy: "run it as that user"))
         }
-        let kept = context.reproof(nowhere, nil)
+        let kept = context.reproof(nowhere, nil, location(of: item))
         if !kept.isEmpty { return .kept(kept) }
         do throws(SystemCallFailure) {
             switch item {
@@ -24,10 +24,18 @@ struct Leftovers {
                 return .failed(
                     RemovalFailure(
                         what: "an item of a repo was asked for without its repo",
-                        errno: SystemCallFailure.notPermittedNumber, remedy: "report this"))
+                        errno: SystemCallFailure.invalidNumber, remedy: "report this"))
             }
         } catch {
             return .failed(RemovalFailure(error, in: "."))
+        }
+    }
+
+    private func location(of item: RemovalItem) -> BytePath? {
+        switch item {
+        case .rootTemporary(let name, _): name
+        case .payload(let name, _): StoreInventory.location(of: name)
+        case .revision, .partial, .orphanBlob: nil
         }
     }
 

@@ -53,9 +53,16 @@ final class Operation: Sendable {
 
     func isOnOurDevice(_ stat: FileStat) -> Bool { stat.key.device == folders.stat.key.device }
 
+    /// The repo's folder, when it is a link elsewhere: it is not opened by way of the root then.
+    var linkedFolders: [LinkedFolder] {
+        guard context.isLink(folders.folder), let path = try? folders.repo.currentPath() else { return [] }
+        return [LinkedFolder(path: folders.folder, key: folders.stat.key, physicalPath: path)]
+    }
+
+    var parkingPath: BytePath { folders.folder.appending(Intent.parkingFolder) }
+
     func left(_ name: BytePath, _ reason: String) {
-        context.event(
-            .left(path: folders.folder.appending(Intent.parkingFolder).appending(name), reason: reason))
+        context.event(.left(path: parkingPath.appending(name), reason: reason))
     }
 
     /// Takes the intent away, and the private folder if nothing else is in it.

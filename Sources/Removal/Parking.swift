@@ -41,7 +41,31 @@ extension RemovalContext {
     )
         throws(SystemCallFailure) -> Operation?
     {
+        // Another one of us may take the empty folder away before our file is in it, or our draft for one that nobody writes.
+        var attempts = 0
+        while true {
+            attempts += 1
+            do throws(SystemCallFailure) {
+                return try announce(selection, request: request, folders: folders, touched: touched, repo: repo)
+            } catch {
+                let isPassing =
+                    error.errno == SystemCallFailure.absentNumber || error.errno == SystemCallFailure.tryAgainNumber
+                guard isPassing, attempts < 16, !isGone(folders) else {
+                    _ = try? folders.repo.removeFolderIfEmpty(Intent.parkingFolder)
+                    throw error
+                }
+            }
+        }
+    }
+
+    private func announce(
+        _ selection: Selection, request: RemovalRequest, folders: RepoFolders, touched: TouchedFiles,
+        repo: RepoInventory
+    )
+        throws(SystemCallFailure) -> Operation?
+    {
         let parking = try openParkingFolder(of: folders)
+        steps(.folderOpened)
         let intent = intent(of: selection, request: request, folders: folders, repo: repo)
         let bytes = intent.encoded()
         guard bytes.count < Intent.sizeLimit else {

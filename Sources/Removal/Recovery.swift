@@ -10,6 +10,8 @@ struct Recovery {
     let context: RemovalContext
     let touched: TouchedFiles
 
+    private static let stranded = "not all of it could go back: its place is taken by something else"
+
     /// Deals with every operation that is found in a repo.
     func recover(_ folder: BytePath) -> [RecoveryOutcome] {
         let outcomes: [RecoveryOutcome]
@@ -50,7 +52,11 @@ struct Recovery {
             let result = recover(operation, entry.stat, folders, &outcomes)
             if let result { outcomes.append(outcome(folder, operation, result)) }
         }
-        for entry in entries { cleanUp(entry, parking, folders, known) }
+        for entry in entries {
+            if let reason = cleanUp(entry, parking, folders, known) {
+                outcomes.append(outcome(folder, entry.name, .left(reason: reason)))
+            }
+        }
         _ = try? folders.repo.removeFolderIfEmpty(Intent.parkingFolder)
         return outcomes
     }
@@ -114,10 +120,10 @@ struct Recovery {
                 } catch {
                     throw .failed(error)
                 }
-                return .finished(bytes: finished.total)
+                return finished.hasLeft ? .left(reason: Self.stranded) : .finished(bytes: finished.total)
             case .undo, nil:
                 do throws(SystemCallFailure) {
-                    _ = try operation.undo()
+                    guard try operation.undo() else { return .left(reason: Self.stranded) }
                     try operation.close()
                 } catch {
                     throw .failed(error)
@@ -140,22 +146,30 @@ struct Recovery {
         }
     }
 
-    /// Takes drafts of intents away that nobody writes, and tells of what no operation knows.
+    /// Takes away what no operation knows and nobody needs: drafts of intents that nobody writes, and what operations have
+    /// left whose intents are gone.
+    ///
+    /// - Returns: why something stays that an operation has left.
     private func cleanUp(
         _ entry: DirectoryEntry, _ parking: borrowing OwnedDescriptor, _ folders: RepoFolders, _ known: Set<BytePath>
-    ) {
+    ) -> String? {
         let operation = BytePath(bytes: entry.name.bytes.prefix(16))
-        if known.contains(operation) || entry.name.hasSuffix(".intent") { return }
+        if known.contains(operation) || entry.name.hasSuffix(".intent") { return nil }
         if entry.name.hasSuffix(".draft"), entry.name.bytes.count == 22, Intent.isOperationName(operation),
             entry.stat.kind == .regular, entry.stat.uid == effectiveUser()
         {
-            guard let file = try? parking.openForChange(entry.name), (try? file.tryLock()) == .locked else { return }
+            guard let file = try? parking.openForChange(entry.name), (try? file.tryLock()) == .locked else {
+                return nil
+            }
             if parking.isStill(entry.name, file) { _ = try? parking.unlinkIfPresent(entry.name) }
-            return
+            return nil
         }
+        let stray = StrayEntry(context: context, folders: folders, entry: entry)
+        // Begun since the folder was listed.
+        if stray.isUnderWay(in: parking) || stray.collect(from: parking) { return nil }
+        let reason = "no operation knows it"
         context.event(
-            .left(
-                path: folders.folder.appending(Intent.parkingFolder).appending(entry.name),
-                reason: "no operation knows it"))
+            .left(path: folders.folder.appending(Intent.parkingFolder).appending(entry.name), reason: reason))
+        return stray.isOurs ? reason : nil
     }
 }

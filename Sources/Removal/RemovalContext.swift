@@ -6,7 +6,7 @@ internal import LinuxIO
 struct RemovalContext: Sendable {
     let root: CacheRoot
     let settle: Duration
-    let reproof: @Sendable (RepoInventory, CommitHash?) -> [Kept]
+    let reproof: @Sendable (RepoInventory, CommitHash?, BytePath?) -> [Kept]
     let inUse: InUseTest
     let assumesUnused: @Sendable (RepoInventory, CommitHash?) -> Bool
     let cancellation: Cancellation
@@ -22,6 +22,15 @@ struct RemovalContext: Sendable {
         var store = StoreInventory()
         store.isPresent = scan.hasStore()
         return scan.scanRepo(repo, store: store)
+    }
+
+    /// Looks at a repo that is open.
+    ///
+    /// - Returns: nil when its name is gone, or is another folder's now.
+    func scan(_ folders: RepoFolders) throws(SystemCallFailure) -> RepoInventory? {
+        guard let repo = try scan(folders.folder) else { return nil }
+        let key = repo.linkedFolders.first { $0.path == folders.folder }?.key ?? repo.stat.key
+        return key == folders.stat.key ? repo : nil
     }
 
     func store(of repo: RepoInventory) -> StoreInventory { CacheScan(root: root).store(holding: repo.payloads) }

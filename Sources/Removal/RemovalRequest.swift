@@ -1,4 +1,5 @@
 public import HubCache
+internal import LinuxIO
 
 /// Something to remove.
 public enum RemovalItem: Sendable, Hashable {
@@ -21,8 +22,9 @@ public struct RemovalRequest: Sendable {
     public var folder: BytePath?
     /// What to remove. Items of another place than `folder` says are refused.
     public var items: [RemovalItem]
-    /// Whether everything goes that the repo has by then: every revision, stale partial and orphan, and then its folders,
-    /// as far as they are empty. What `items` names besides keeps its identity.
+    /// Whether `items` is meant to be all that the repo has, and its folders go with it as far as they are empty. What else
+    /// the repo has by then (revisions, partial downloads, orphans) came after it was planned: it stays, and the outcomes
+    /// say so of each.
     public var isWholeRepo: Bool
     /// Whether the repo's folders go too when nothing is left in them and nobody else has touched them meanwhile. Those of a
     /// whole repo do.
@@ -56,6 +58,11 @@ public struct RemovalFailure: Error, Sendable, Hashable {
     /// What to do about it: one sentence without a full stop.
     public var remedy: String
 
+    /// Whether it is a matter of who runs it: something belongs to another user, or permission is lacking.
+    public var isPermission: Bool {
+        errno == SystemCallFailure.notPermittedNumber || errno == SystemCallFailure.deniedNumber
+    }
+
     /// Makes a record.
     public init(what: String, errno: Int32, remedy: String) {
         self.what = what
@@ -82,7 +89,7 @@ public struct RemovalOutcome: Sendable, Hashable {
     public var request: Int
     /// The repo's folder; nil outside of the repos.
     public var folder: BytePath?
-    /// The item; for a whole repo also those that it was found to have.
+    /// The item; for a whole repo also those that it was found to have besides, which stay.
     public var item: RemovalItem
     /// What became of it.
     public var result: RemovalResult
@@ -112,6 +119,17 @@ public struct RecoveryOutcome: Sendable, Hashable {
     public var commits: [CommitHash]
     /// The end of it.
     public var result: Result
+}
+
+extension RecoveryOutcome {
+    /// Why the operation is still there.
+    var reasonLeft: String? {
+        switch result {
+        case .left(let reason): reason
+        case .failed(let failure): failure.what
+        case .finished, .undone, .live: nil
+        }
+    }
 }
 
 /// Something worth telling while a removal is under way.

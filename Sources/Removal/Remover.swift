@@ -24,7 +24,8 @@ public final class Remover: Sendable {
     ///   - settle: how long things stay out of the way before they are decided. Clients poll their locks every 50 ms; below a
     ///     second is for tests.
     ///   - reproof: reasons to keep that the caller knows: holds, pins, openers. Called under the locks right before anything is
-    ///     touched and again before the decision, for each revision; with nil for files of a repo; for what is in no repo with an
+    ///     touched and again before the decision: for each revision with its commit; for each partial download, orphan and other
+    ///     single file with where it is (was, before the decision), relative to the root; for what is in no repo with an
     ///     inventory without an id.
     ///   - inUse: whether anybody has a file open, where a write lease cannot tell (`FilesystemKind.hasTrustworthyLeases`).
     ///   - assumesUnused: whether what cannot be told to be unused goes all the same.
@@ -32,7 +33,7 @@ public final class Remover: Sendable {
     ///   - event: told of what happens, from any thread.
     public convenience init(
         root: CacheRoot, settle: Duration = .seconds(1),
-        reproof: @escaping @Sendable (RepoInventory, CommitHash?) -> [Kept] = { _, _ in [] },
+        reproof: @escaping @Sendable (RepoInventory, CommitHash?, BytePath?) -> [Kept] = { _, _, _ in [] },
         inUse: @escaping @Sendable (FileKey, FileStat) -> ProbeAnswer = { key, _ in
             OpenFileScan.shared.answer(for: key)
         },
@@ -44,9 +45,25 @@ public final class Remover: Sendable {
             cancellation: cancellation, event: event, step: { _ in })
     }
 
+    /// Makes a remover whose caller does not ask which file of a repo it is about.
+    public convenience init(
+        root: CacheRoot, settle: Duration = .seconds(1),
+        reproof: @escaping @Sendable (RepoInventory, CommitHash?) -> [Kept],
+        inUse: @escaping @Sendable (FileKey, FileStat) -> ProbeAnswer = { key, _ in
+            OpenFileScan.shared.answer(for: key)
+        },
+        assumesUnused: @escaping @Sendable (RepoInventory, CommitHash?) -> Bool = { _, _ in false },
+        cancellation: Cancellation = Cancellation(), event: @escaping @Sendable (RemovalEvent) -> Void = { _ in }
+    ) {
+        self.init(
+            root: root, settle: settle, reproof: { repo, commit, _ in reproof(repo, commit) }, inUse: inUse,
+            assumesUnused: assumesUnused, cancellation: cancellation, event: event)
+    }
+
     /// Makes a remover that tells of every step, for tests that end it there.
     package init(
-        root: CacheRoot, settle: Duration, reproof: @escaping @Sendable (RepoInventory, CommitHash?) -> [Kept],
+        root: CacheRoot, settle: Duration,
+        reproof: @escaping @Sendable (RepoInventory, CommitHash?, BytePath?) -> [Kept],
         inUse: @escaping @Sendable (FileKey, FileStat) -> ProbeAnswer,
         assumesUnused: @escaping @Sendable (RepoInventory, CommitHash?) -> Bool, cancellation: Cancellation,
         event: @escaping @Sendable (RemovalEvent) -> Void, step: @escaping @Sendable (RemovalStep) -> Void
@@ -63,7 +80,7 @@ public final class Remover: Sendable {
     /// Blocks for at least the settle time when anything was taken out of the way; all requests share it. Requests for one repo
     /// are one after the other: what goes together is best asked for in one.
     ///
-    /// - Returns: an outcome for every item, and for every item that a whole repo was found to have.
+    /// - Returns: an outcome for every item, and for every other one that a whole repo was found to have, which stays.
     public func remove(_ requests: [RemovalRequest]) -> [RemovalOutcome] {
         var outcomes: [RemovalOutcome] = []
         var queue = Array(requests.enumerated())
@@ -124,14 +141,20 @@ public final class Remover: Sendable {
     /// Finishes or undoes every operation that a run before has left in the cache: undone as long as it was not decided,
     /// finished from then on. What another process is at, or what is not ours, is left and told.
     ///
+    /// - Parameter linkedFolders: repo folders that are links to elsewhere and may be written to: the policy's `also` lists
+    ///   them. Others that are links are left.
     /// - Throws: `SystemCallFailure` when the root cannot be listed.
-    public func recover() throws(SystemCallFailure) -> [RecoveryOutcome] {
+    public func recover(linkedFolders: Set<BytePath> = []) throws(SystemCallFailure) -> [RecoveryOutcome] {
         let recovery = Recovery(context: context, touched: touched)
         let top = try context.root.open(.empty, options: [.directory, .keepAccessTime])
         var outcomes: [RecoveryOutcome] = []
         for entry in try top.listDirectory().entries.sorted(by: { $0.name < $1.name })
         where RepoID(folder: entry.name) != nil {
             if context.cancellation.isCancelled { break }
+            if entry.stat.kind == .symlink, linkedFolders.contains(entry.name) {
+                outcomes += recovery.recover(entry.name)
+                continue
+            }
             guard entry.stat.kind == .directory else { continue }
             // Nearly no repo has any: one look tells.
             guard let folder = try? top.open(entry.name, options: [.directory, .keepAccessTime]),

@@ -216,6 +216,8 @@ extension RemovalFailure {
                 "free a little room first: an operation needs a few kilobytes"
             } else if failure.errno == SystemCallFailure.otherDeviceNumber {
                 "remove it where it really is: it lies in a lower layer of an overlay or behind another mount"
+            } else if failure.isAbsent {
+                "another process removed it at that moment: try again"
             } else if failure.isLink {
                 "see what the symbolic link is for: none belongs there"
             } else {

@@ -43,6 +43,10 @@ extension Operation {
                     try parking.hardLink(spare, to: blobsFolder, name)
                 } catch {
                     guard error.isTaken else { throw error }
+                    guard try isAsGood(try blobsFolder.statIfPresent(name), as: stat, blob) else {
+                        left(parkedName, "its place is taken by something else")
+                        return .left
+                    }
                 }
                 try parking.unlinkIfPresent(parkedName)
                 context.steps(.blobRestored)
@@ -57,11 +61,19 @@ extension Operation {
                 if error.isAbsent { return .absent }
                 throw error
             }
-            guard isAsGood(try blobsFolder.statIfPresent(name), as: stat, blob) else {
+            guard try isAsGood(try blobsFolder.statIfPresent(name), as: stat, blob) else {
                 left(parkedName, "its place is taken by something else")
                 return .left
             }
+            let (answer, lease) = context.inUse.hold(
+                FileInQuestion(location: parkingPath.appending(parkedName), linked: linkedFolders, stat: stat))
+            defer { withExtendedLifetime(lease) {} }
+            if answer == .taken {
+                left(parkedName, "a process has it open, though its place is taken by as good a one")
+                return .left
+            }
             try parking.unlinkIfPresent(parkedName)
+            context.steps(.blobUnlinked)
             return .replaced
         }
         if let after = try? blobsFolder.stat(of: name) { touched.note(before: stat, after: after) }
@@ -82,11 +94,16 @@ extension Operation {
     }
 
     /// Whether what has the name now makes the parked blob superfluous: a client fetched it anew.
-    private func isAsGood(_ stat: FileStat?, as parked: FileStat, _ blob: Intent.Blob) -> Bool {
+    private func isAsGood(_ stat: FileStat?, as parked: FileStat, _ blob: Intent.Blob) throws(SystemCallFailure) -> Bool
+    {
         guard let stat else { return false }
-        if stat.kind == .regular { return blob.identity.kind == .symlink || stat.size == parked.size }
-        // Two links of one size lead to the same payload, or the content is in the store anyway.
-        return stat.kind == .symlink && blob.identity.kind == .symlink && stat.size == parked.size
+        // An etag names its content: one file of this name and size is as good as another.
+        let size = blob.identity.kind == .symlink ? blob.payload?.identity.size : parked.size
+        if stat.kind == .regular { return size == nil || stat.size == size }
+        guard stat.kind == .symlink, let repo = try context.scan(folders),
+            case .file(let end, _, _) = repo.content(ofBlob: blob.name, store: context.store(of: repo))
+        else { return false }
+        return size == nil || end.size == size
     }
 
     /// Puts everything of some revisions back but their blobs.
@@ -259,8 +276,7 @@ extension Operation {
             isWhole = isWhole && isBack
         }
         restoreReferences()
-        // What stays parked may need its payload's second name.
-        if isWhole { try dropPayloadNames() }
+        try dropPayloadNames()
         return isWhole
     }
 
@@ -279,11 +295,20 @@ extension Operation {
         }
     }
 
-    /// Takes the second names of payloads away.
+    /// Whether a payload's second name is the last one, and a link stays parked that leads to it.
+    func isNeeded(_ payload: Intent.Payload) throws(SystemCallFailure) -> Bool {
+        if try isInStore(payload) { return false }
+        for blob in intent.blobs where blob.payload?.hash == payload.hash {
+            if try parked(intent.parkedName(blob: blob.name), blob.identity) != nil { return true }
+        }
+        return false
+    }
+
+    /// Takes the second names of payloads away that nothing needs.
     func dropPayloadNames() throws(SystemCallFailure) {
         for payload in intent.payloads {
             let name = intent.parkedName(payload: payload.hash)
-            guard let stat = try parked(name, payload.identity) else { continue }
+            guard let stat = try parked(name, payload.identity), try !isNeeded(payload) else { continue }
             try parking.unlinkIfPresent(name)
             noteLinkChange(of: payload, before: stat)
             context.steps(.payloadLinkUnlinked)

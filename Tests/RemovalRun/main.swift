@@ -10,7 +10,7 @@ internal import Synchronization
 //     RemovalRun CACHE STEP SETTLE recover
 //     RemovalRun CACHE STEP SETTLE remove (FOLDER@COMMIT | FOLDER! | FOLDER)…
 //
-// STEP counts from 1; with 0 nothing kills. SETTLE is in milliseconds. `FOLDER!` is a whole repo, `FOLDER` its orphans and
+// STEP counts from 1; with 0 nothing kills. SETTLE is in milliseconds. `FOLDER!` is all of a whole repo, `FOLDER` its orphans and
 // partial downloads. Consecutive commits of one folder are one request. Prints a line for each step, outcome and event.
 // It is no part of the program: no product has it.
 
@@ -58,7 +58,7 @@ do {
     let root = try CacheRoot(opening: BytePath(arguments[1]))
     let counter = Counter()
     let remover = Remover(
-        root: root, settle: .milliseconds(settle), reproof: { _, _ in [] },
+        root: root, settle: .milliseconds(settle), reproof: { _, _, _ in [] },
         inUse: { key, _ in OpenFileScan.shared.answer(for: key) }, assumesUnused: { _, _ in false },
         cancellation: Cancellation(),
         event: { event in
@@ -85,7 +85,12 @@ do {
                 requests.append(RemovalRequest(folder: BytePath(parts[0]), items: [item]))
             }
         } else if argument.hasSuffix("!") {
-            requests.append(RemovalRequest(folder: BytePath(argument.dropLast()), items: [], isWholeRepo: true))
+            let folder = BytePath(argument.dropLast())
+            var items: [RemovalItem] = []
+            if let repo = inventory(of: folder, in: root) {
+                items = repo.snapshots.compactMap(\.commit).map { .revision($0, identity: nil) } + leftovers(of: repo)
+            }
+            requests.append(RemovalRequest(folder: folder, items: items, isWholeRepo: true))
         } else if let repo = inventory(of: BytePath(argument), in: root) {
             requests.append(RemovalRequest(folder: repo.folder, items: leftovers(of: repo)))
         }

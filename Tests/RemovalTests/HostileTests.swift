@@ -135,6 +135,25 @@ import Testing
         }
     }
 
+    @Test func operationsInLinkedFoldersAreRecoveredWhereThatIsAllowed() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            try repo.file("a.bin", [1], at: commit(1))
+            let before = Content(cache.path)
+            let run = try RemovalRun.run(cache, killAt: 8, ["remove", "\(repo.folder.text)@\(commit(1))"])
+            #expect(run.wasKilled)
+            try cache.outer.move(cache.place(repo.folder), to: "elsewhere")
+            try cache.outer.link(cache.place(repo.folder), to: cache.outer.absolute("elsewhere"))
+            #expect(try cache.remover().recover().isEmpty)
+            #expect(cache.outer.exists("elsewhere/.hfjanitor"))
+            #expect(try cache.remover().recover(linkedFolders: [repo.folder]).map(\.result) == [.undone])
+            #expect(!cache.outer.exists("elsewhere/.hfjanitor"))
+            cache.outer.delete(cache.place(repo.folder))
+            try cache.outer.move("elsewhere", to: cache.place(repo.folder))
+            #expect(Content(cache.path).differences(from: before) == [])
+        }
+    }
+
     @Test(.enabled(if: isRoot, "needs root to give files away")) func whatBelongsToOthersIsLeft() throws {
         try withTestCache { cache in
             let repo = cache.repo()

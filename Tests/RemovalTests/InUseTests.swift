@@ -2,6 +2,7 @@ import CacheScan
 import Foundation
 import HubCache
 import LinuxIO
+import Synchronization
 import Testing
 
 @testable import Removal
@@ -147,7 +148,7 @@ import Testing
             let repo = cache.repo()
             try repo.file("a.bin", [1], at: commit(1))
             let before = Content(cache.outer.path)
-            let remover = try cache.remover(reproof: { repo, commit in
+            let remover = try cache.remover(reproof: { repo, commit, _ in
                 #expect(repo.snapshots.count == 1 && commit != nil)
                 return [Kept(by: .hold, "until noon")]
             })
@@ -179,6 +180,68 @@ import Testing
             let results = try cache.remover().remove([request]).map(\.result)
             #expect(results.map(\.keepers) == [[.minAge], [.minAge]], "\(results)")
             #expect(Content(cache.outer.path) == before)
+        }
+    }
+
+    /// What nobody named when it was planned may be somebody's branch by now, and the other way.
+    @Test(arguments: [nil, "main"], ["main", "other"])
+    func aRefThatCameSinceItWasPlanned(_ before: String?, _ after: String) throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            try repo.file("a.bin", [1], at: commit(1))
+            if let before { try repo.ref(BytePath(before), commit(1)) }
+            let found = try cache.inventory(repo)
+            let identity = SnapshotIdentity(of: found.snapshots[0], in: found, store: StoreInventory())
+            let item = RemovalItem.revision(try #require(CommitHash(commit(1))), identity: identity)
+            try repo.ref(BytePath(after), commit(1))
+            let results = try retried {
+                try cache.remover().remove([RemovalRequest(folder: repo.folder, items: [item])]).map(\.result)
+            }
+            if before == after {
+                #expect(results[0].isRemoved, "\(results)")
+            } else {
+                #expect(results.map(\.keepers) == [[.minAge]], "\(results)")
+                #expect(cache.outer.exists(repo.snapshot(commit(1), "a.bin")))
+                #expect(cache.outer.exists(repo.place("refs").appending(after)))
+            }
+        }
+    }
+
+    /// A reason to keep one orphan is none to keep another.
+    @Test func theCallerIsAskedForEachFile() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            for number in 1...3 { try repo.blob([UInt8(number)]) }
+            try repo.partial("etag")
+            let needed = repo.folder.appending("blobs").appending(ReferenceDigest.sha256([2]))
+            let asked = Mutex<Set<BytePath>>([])
+            let request = try cache.whole(repo)
+            let remover = try cache.remover(reproof: { _, _, file in
+                if let file { asked.withLock { _ = $0.insert(file) } }
+                return file == needed ? [Kept(by: .recentUse, "a test")] : []
+            })
+            let results = try retried { remover.remove([request]).map(\.result) }
+            #expect(results.filter(\.isRemoved).count == 3 && results.filter { $0.keepers == [.recentUse] }.count == 1)
+            #expect(asked.withLock { $0.count } == 4)
+            #expect(cache.outer.exists(cache.place(needed)))
+        }
+    }
+
+    /// The root's filesystem says nothing of a file behind a link.
+    @Test func theFilesystemOfTheFileItselfCounts() throws {
+        try withTestCache { cache in
+            let root = try CacheRoot(opening: cache.path)
+            let folder = try CacheRoot(opening: "/proc/self")
+            let link = LinkedFolder(path: "linked", key: folder.stat.key, physicalPath: folder.path)
+            try cache.outer.link(cache.place("linked"), to: folder.path)
+            let stat = try root.open("linked/status", linked: [link]).stat()
+            let wasAsked = Mutex(false)
+            let test = InUseTest(root: root) { _, _ in
+                wasAsked.withLock { $0 = true }
+                return .taken
+            }
+            let answer = test.hold(FileInQuestion(location: "linked/status", linked: [link], stat: stat)).answer
+            #expect(answer == .taken && wasAsked.withLock { $0 })
         }
     }
 

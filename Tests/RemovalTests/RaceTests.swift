@@ -10,28 +10,6 @@ import Testing
 
 /// Clients at work at the same time, as the real ones behave.
 @Suite struct RaceTests {
-    /// Does something once, when a step is reached for the first time.
-    private final class Once: Sendable {
-        private let isDone = Mutex(false)
-        private let at: RemovalStep
-        private let body: @Sendable () throws -> Void
-
-        init(at step: RemovalStep, _ body: @escaping @Sendable () throws -> Void) {
-            at = step
-            self.body = body
-        }
-
-        func reached(_ step: RemovalStep) {
-            guard step == at,
-                isDone.withLock({ done in
-                    defer { done = true }
-                    return !done
-                })
-            else { return }
-            do { try body() } catch { Issue.record("\(error)") }
-        }
-    }
-
     private func remove(
         _ cache: TestCache, _ repo: TestRepo, _ commits: [String], told: Told = Told(),
         settle: Duration = .milliseconds(300), at step: RemovalStep, _ body: @escaping @Sendable () throws -> Void

@@ -45,11 +45,33 @@ import Testing
             try repo.file("x.bin", [7], at: commit(2))
             try repo.blob([5, 5, 5])
             try repo.partial(ReferenceDigest.sha256([6]))
-            let outcomes = try cache.remover().remove([
-                RemovalRequest(folder: repo.folder, items: [], isWholeRepo: true)
-            ])
-            #expect(outcomes.count == 4 && outcomes.allSatisfy { $0.result.isRemoved }, "\(outcomes)")
+            let results = try retried {
+                try cache.remover().remove([try cache.whole(repo)]).map(\.result)
+            }
+            #expect(results.count == 4 && results.allSatisfy { $0.isRemoved }, "\(results)")
             #expect(!cache.outer.exists(cache.place(repo.folder)))
+        }
+    }
+
+    /// Nobody was shown it, and nobody agreed to lose it.
+    @Test func whatCameToAWholeRepoSinceItWasPlannedStays() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            try repo.file("a.bin", [1], at: commit(1))
+            let request = try cache.whole(repo)
+            try repo.file("a.bin", [2], at: commit(2))
+            try repo.ref("main", commit(2))
+            try repo.blob([3])
+            try repo.partial(ReferenceDigest.sha256([6]))
+            let results = try retried { try cache.remover().remove([request]).map(\.result) }
+            #expect(results.filter(\.isRemoved).count == 1, "\(results)")
+            #expect(results.filter { $0.keepers == [.minAge] }.count == 3, "\(results)")
+            #expect(!cache.outer.exists(repo.snapshot(commit(1))))
+            #expect(cache.outer.exists(repo.snapshot(commit(2), "a.bin")))
+            #expect(cache.outer.exists(repo.place("blobs").appending(ReferenceDigest.sha256([2]))))
+            #expect(cache.outer.exists(repo.place("blobs").appending(ReferenceDigest.sha256([3]))))
+            #expect(cache.outer.exists(repo.place("refs/main")))
+            #expect(try cache.inventory(repo).partials.count == 1)
         }
     }
 }

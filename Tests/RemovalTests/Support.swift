@@ -110,13 +110,35 @@ final class Told: Sendable {
 extension TestCache {
     func remover(
         settle: Duration = .milliseconds(20), told: Told = Told(),
-        reproof: @escaping @Sendable (RepoInventory, CommitHash?) -> [Kept] = { _, _ in [] },
+        reproof: @escaping @Sendable (RepoInventory, CommitHash?, BytePath?) -> [Kept] = { _, _, _ in [] },
         inUse: @escaping @Sendable (FileKey, FileStat) -> ProbeAnswer = { _, _ in .unknown(reason: "a test") },
         step: @escaping @Sendable (RemovalStep) -> Void = { _ in }
     ) throws -> Remover {
         Remover(
             root: try CacheRoot(opening: path), settle: settle, reproof: reproof, inUse: inUse,
             assumesUnused: { _, _ in false }, cancellation: Cancellation(), event: { told.add($0) }, step: step)
+    }
+
+    /// What a repo has now.
+    func inventory(_ repo: TestRepo) throws -> RepoInventory {
+        let scan = CacheScan(root: try CacheRoot(opening: path))
+        let listing = try scan.list()
+        guard let found = listing.repos.first(where: { $0.folder == repo.folder }) else {
+            throw SetupFailure(description: "no repo")
+        }
+        return scan.scanRepo(found, store: listing.store)
+    }
+
+    /// A request for all that a repo has now.
+    func whole(_ repo: TestRepo) throws -> RemovalRequest {
+        let found = try inventory(repo)
+        let linked = found.linkedBlobs()
+        let items: [RemovalItem] =
+            found.snapshots.compactMap(\.commit).map { .revision($0, identity: nil) }
+            + found.blobs.keys.filter { !linked.contains($0) }.sorted().compactMap { name in
+                found.blobs[name].map { .orphanBlob(name: name, stat: $0.stat) }
+            } + found.partials.map { .partial(name: $0.name, stat: $0.stat) }
+        return RemovalRequest(folder: repo.folder, items: items, isWholeRepo: true)
     }
 
     /// Removes revisions of one repo.
@@ -147,4 +169,26 @@ func retried(_ body: () throws -> [RemovalResult]) throws -> [RemovalResult] {
         if !results.contains(where: { $0.keepers == [.open] }) { return results }
     }
     throw SetupFailure(description: "something has the files open")
+}
+
+/// Does something once, when a step is reached for the first time.
+final class Once: Sendable {
+    private let isDone = Mutex(false)
+    private let at: RemovalStep
+    private let body: @Sendable () throws -> Void
+
+    init(at step: RemovalStep, _ body: @escaping @Sendable () throws -> Void) {
+        at = step
+        self.body = body
+    }
+
+    func reached(_ step: RemovalStep) {
+        guard step == at,
+            isDone.withLock({ done in
+                defer { done = true }
+                return !done
+            })
+        else { return }
+        do { try body() } catch { Issue.record("\(error)") }
+    }
 }
