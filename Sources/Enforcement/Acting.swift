@@ -140,7 +140,7 @@ extension Enforcer {
     {
         let probe = UseProbe(root: root, ledger: ledger, assumeUnusedAfter: nil, now: currentTime())
         let remover = Remover(
-            root: root, reproof: { Self.reproof($0, $1, probe, in: root) }, cancellation: cancellation)
+            root: root, reproof: { Self.reproof($0, $1, $2, probe, in: root) }, cancellation: cancellation)
         return try remover.recover().map { outcome in
             let name = "\(outcome.folder.display)/.hfjanitor/\(outcome.operation.display)"
             switch outcome.result {
@@ -166,8 +166,8 @@ extension Enforcer {
         let lookedAt = facts.policy.recentUse > .zero ? settings.lookedAt : nil
         let remover = Remover(
             root: root, settle: settings.settle,
-            reproof: { repo, commit in
-                let reasons = Self.reproof(repo, commit, looks.recent(), in: root)
+            reproof: { repo, commit, file in
+                let reasons = Self.reproof(repo, commit, file, looks.recent(), in: root)
                 guard overrides.isByName else {
                     return reasons + Self.recentUse(repo, commit, since: lookedAt, in: root)
                 }
@@ -175,11 +175,16 @@ extension Enforcer {
             },
             assumesUnused: { repo, commit in
                 if overrides.assumesUnused { return true }
-                guard let unusedAfter, let commit, let place = facts.repos.firstIndex(where: { $0.id == repo.id }),
-                    let revision = facts.revisions.first(where: { $0.repo == place && $0.commit == commit }),
-                    let use = revision.lastUse
-                else { return false }
-                return now.nanoseconds &- use.time.nanoseconds >= unusedAfter
+                guard let unusedAfter else { return false }
+                let place = facts.repos.firstIndex { $0.id == repo.id }
+                let lastUse: Timestamp? =
+                    if let commit {
+                        facts.revisions.first { $0.repo == place && $0.commit == commit }?.lastUse?.time
+                    } else {
+                        // Which of the leftovers is meant is not told: the youngest speaks for all.
+                        facts.files.filter { $0.repo == place }.map(\.stat.modified).max()
+                    }
+                return lastUse.map { now.nanoseconds &- $0.nanoseconds >= unusedAfter } ?? false
             }, cancellation: cancellation)
         removers.withLock { $0[cache] = remover }
         return remover
@@ -209,11 +214,17 @@ extension Enforcer {
 
     /// What besides locks and open files keeps a revision, or files of a repo.
     private static func reproof(
-        _ repo: RepoInventory, _ commit: CommitHash?, _ probe: UseProbe, in root: CacheRoot
+        _ repo: RepoInventory, _ commit: CommitHash?, _ file: BytePath?, _ probe: UseProbe, in root: CacheRoot
     ) -> [Kept] {
         guard repo.id != nil else { return [] }
+        guard let commit else {
+            // A leftover is nobody's business but of those who have that very file.
+            let name = file?.lastComponent ?? .empty
+            let blob = repo.blobs[name].map { UsedFile(location: repo.location(ofBlob: name), stat: $0.stat, blob: name) }
+            return probe.standingKeepers(of: nil, files: blob.map { [$0] } ?? [], in: repo)
+        }
         let store = StoreInventory()
-        let files = repo.snapshots.filter { commit == nil || $0.commit == commit }.flatMap { snapshot in
+        let files = repo.snapshots.filter { $0.commit == commit }.flatMap { snapshot in
             snapshot.files.compactMap { file -> UsedFile? in
                 // Whoever opened it is remembered by the blob's name, wherever its content is.
                 guard case .blob(let name) = file.link, let blob = repo.blobs[name] else {

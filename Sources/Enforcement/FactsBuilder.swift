@@ -96,6 +96,8 @@ struct FactsBuilder {
                         of: revision.commit, blobs: revision.blobs.map { repo.blobs[$0].name }, in: repo.folder),
                     files: revision.times))
             if judged.refs.isEmpty { facts.supersededAt = remembered.superseded[repo.folder]?[revision.commit] }
+            facts.isHistoryKnown = remembered.knownSince.map { facts.arrived > $0 } ?? false
+            facts.hasBrokenDownload = !repo.partials.isEmpty || remembered.brokenDownloads(repo.folder)
             facts.wasComplete =
                 judged.state == .complete || remembered.complete[repo.folder]?.contains(revision.commit) ?? false
             let errors = judged.findings.filter { $0.severity == .error }
@@ -122,7 +124,8 @@ struct FactsBuilder {
 
     /// Says when each revision was last used: sweeps by backups and the like are no use.
     private func judgeUse(_ records: [UsageRecord], of facts: inout CacheFacts) {
-        let judgement = UsageJudgement(records, repoCount: facts.repos.count)
+        let judgement = UsageJudgement(
+            records, repoCount: facts.repos.count, watchedSince: facts.watchedSince)
         for (index, use) in judgement.revisions.enumerated() {
             facts.revisions[index].lastUse = use.lastUse
             facts.revisions[index].lastOpen = use.lastOpen

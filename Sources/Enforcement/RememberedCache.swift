@@ -16,6 +16,10 @@ struct RememberedCache: Sendable {
     var exhaustedRepairs: [BytePath: Set<CommitHash>] = [:]
     /// What the Hub said lately.
     var answers: [HubQuestion: HubStanding] = [:]
+    /// Since when the cache's refs are noted.
+    var knownSince: Timestamp?
+    /// Whether a repo had partial downloads once.
+    var brokenDownloads: @Sendable (BytePath) -> Bool
     /// Since when opens were recorded without a gap.
     var watchedSince: Timestamp?
 
@@ -27,6 +31,7 @@ struct RememberedCache: Sendable {
     /// - Parameters:
     ///   - attempts: so many failed repairs of one file exhaust a revision's.
     init(ledger: Ledger, cache: BytePath, attempts: Int, now: Timestamp) {
+        brokenDownloads = { !ledger.seenPartials(cache: cache, repo: $0.text).isEmpty }
         for (repo, recorded) in ledger.lastOpens(cache: cache) {
             for (thing, open) in recorded {
                 switch thing {
@@ -55,6 +60,7 @@ struct RememberedCache: Sendable {
             }
         }
         watchedSince = ledger.watchedSince(cache: cache)
+        knownSince = ledger.knownSince(cache: cache)
     }
 
     /// The recorded opens of a revision: of any blob that it links to, and of itself.

@@ -122,6 +122,8 @@ public struct RevisionFacts: Sendable {
     /// Whether `wasComplete` can be believed when it is false. It cannot where nobody watched when the revision arrived: the
     /// ledger is younger, or not there. Such a revision counts as one that was complete once, if it holds anything.
     public var isHistoryKnown = true
+    /// Whether its repo has, or had, a download that was broken off: then what it lacks may never have been here.
+    public var hasBrokenDownload = false
     /// Whether a wrong size or digest was proven in it.
     public var isProvenCorrupt = false
     /// Whether everything that is wrong with it was published so (`bad-upstream`, `missing-upstream`).

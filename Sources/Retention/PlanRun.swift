@@ -223,7 +223,7 @@ extension PlanRun {
         }
         if rule.matchesBrokenness(entry) {
             let revision = planner.caches[entry.cache].revisions[entry.index]
-            if revision.mayHaveBeenComplete {
+            if revision.wasComplete || (revision.mayHaveBeenComplete && !revision.hasBrokenDownload) {
                 let text =
                     revision.wasComplete
                     ? "it was complete once" : "it may have been complete once: what it was is not remembered"
