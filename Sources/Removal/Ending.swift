@@ -195,6 +195,12 @@ struct Ending {
         }
         for item in waiting.orphans {
             guard case .orphanBlob(let name, _) = item else { continue }
+            if finished.leftBlobs.contains(name) {
+                let place = waiting.operation.parkingPath.display
+                let text = "it stays in '\(place)', since its place is taken; the next run tries again"
+                results.append((item, .kept([Kept(by: .foreignEntry, text)])))
+                continue
+            }
             let isBack = finished.restored.contains(name)
             results.append(
                 (

@@ -13,6 +13,13 @@ struct Finished: Sendable {
     var folderBytes: UInt64 = 0
     /// Whether something stays out of the way that could neither go nor go back.
     var hasLeft = false
+    /// The blobs among that.
+    private(set) var leftBlobs: Set<BytePath> = []
+
+    mutating func leave(_ blob: BytePath) {
+        hasLeft = true
+        leftBlobs.insert(blob)
+    }
 
     var total: UInt64 {
         revisionBytes.values.reduce(0, &+) &+ blobBytes.values.reduce(0, &+) &+ folderBytes
@@ -133,8 +140,11 @@ extension Operation {
             guard let held, let repo = try context.scan(folders), repo.blindSpot == nil else {
                 // Somebody is at one of them, or it cannot be seen who links to them: back with all, which harms nobody.
                 for (blob, _) in present {
-                    if try restore(blob: blob.name) == .left { finished.hasLeft = true }
-                    finished.restored.insert(blob.name)
+                    if try restore(blob: blob.name) == .left {
+                        finished.leave(blob.name)
+                    } else {
+                        finished.restored.insert(blob.name)
+                    }
                 }
                 return
             }
@@ -149,7 +159,7 @@ extension Operation {
                         context.event(.restored(folder: folders.folder, blob: blob.name))
                     // A client has fetched it anew.
                     case .replaced: finished.blobBytes[blob.name] = stat.freed
-                    case .left: finished.hasLeft = true
+                    case .left: finished.leave(blob.name)
                     case .absent: break
                     }
                     continue

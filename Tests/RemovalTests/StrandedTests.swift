@@ -1,7 +1,6 @@
 import Foundation
 import Glibc
 import HubCache
-import Synchronization
 import Testing
 
 @testable import Removal
@@ -146,97 +145,6 @@ import Testing
             #expect(results[0].isUndone || results[0].keepers == [.open], "\(results)")
             #expect(Content(cache.outer.absolute("elsewhere")).differences(from: before) == [])
             #expect(cache.outer.exists(repo.snapshot(commit(2), "b.bin")) == isReplaced)
-        }
-    }
-}
-
-/// A disk without one free byte, as a download leaves that died of it.
-@Suite struct FullDiskTests {
-    private func withFullDisk(_ body: (TestCache) throws -> Void, _ fill: (TestCache) throws -> Void) throws {
-        try withTestCache(in: "/tmp") { cache in
-            let place = "\(cache.outer.path.text)/hub"
-            try run("/bin/mount", ["-t", "tmpfs", "tmpfs", "-o", "size=1m,mode=755", place])
-            defer { try? run("/bin/umount", ["-l", place]) }
-            try fill(cache)
-            let ballast = unsafe open("\(place)/ballast", O_WRONLY | O_CREAT, 0o600)
-            defer { close(ballast) }
-            let page = [UInt8](repeating: 0, count: 4096)
-            while unsafe write(ballast, page, page.count) > 0 {}
-            try body(cache)
-        }
-    }
-
-    private func run(_ program: String, _ arguments: [String]) throws {
-        let process = try Process.run(URL(fileURLWithPath: program), arguments: arguments)
-        process.waitUntilExit()
-        if process.terminationStatus != 0 { throw SetupFailure(description: "\(program) \(arguments)") }
-    }
-
-    @Test(.enabled(if: geteuid() == 0, "needs root to mount a small filesystem"))
-    func itMakesRoomAllTheSame() throws {
-        try withFullDisk { cache in
-            let repo = cache.repo()
-            let told = Told()
-            let results = try retried {
-                try cache.remover(told: told).remove([repo.request([commit(1)])]).map(\.result)
-            }
-            guard case .removed(let bytes) = results[0] else { throw SetupFailure(description: "\(results)") }
-            #expect(bytes >= 4096)
-            #expect(!cache.outer.exists(repo.snapshot(commit(1))))
-            #expect(!cache.outer.exists(repo.place("blobs").appending(ReferenceDigest.sha256([1]))))
-            #expect(!cache.outer.exists(repo.place("refs/main")))
-            #expect(!cache.outer.exists(repo.place(".hfjanitor")))
-            #expect(cache.outer.exists(repo.place("blobs").appending(ReferenceDigest.sha256([3]))))
-            #expect(cache.outer.exists(repo.snapshot(commit(2), "a.bin")))
-        } _: { cache in
-            let repo = cache.repo()
-            try repo.file("a.bin", [1], at: commit(1))
-            try repo.file("sub/b.bin", [3], at: commit(1))
-            try repo.ref("main", commit(1))
-            try repo.file("a.bin", [3], at: commit(2))
-        }
-    }
-
-    /// A client that links a new commit to a blob before it would have gone keeps it.
-    @Test(.enabled(if: geteuid() == 0, "needs root to mount a small filesystem"))
-    func aClientThatComesMeanwhileKeepsItsBlob() throws {
-        try withFullDisk { cache in
-            let repo = cache.repo()
-            let once = Once(at: .snapshotFolderRemoved) {
-                try repo.link("new.bin", to: ReferenceDigest.sha256([1]), at: commit(2))
-            }
-            let results = try retried {
-                try cache.remover(settle: .milliseconds(100), step: { once.reached($0) })
-                    .remove([repo.request([commit(1)])]).map(\.result)
-            }
-            #expect(results[0].isRemoved, "\(results)")
-            #expect(!cache.outer.exists(repo.snapshot(commit(1))))
-            let path = cache.outer.absolute(repo.snapshot(commit(2), "new.bin")).text
-            #expect(FileManager.default.contents(atPath: path) == Data([1]))
-            #expect(!cache.outer.exists(repo.place("blobs").appending(ReferenceDigest.sha256([2]))))
-        } _: { cache in
-            let repo = cache.repo()
-            try repo.file("a.bin", [1], at: commit(1))
-            try repo.file("b.bin", [2], at: commit(1))
-            try repo.file("a.bin", [3], at: commit(2))
-        }
-    }
-
-    @Test(.enabled(if: geteuid() == 0, "needs root to mount a small filesystem"))
-    func aHeldLockKeepsAll() throws {
-        try withFullDisk { cache in
-            let repo = cache.repo()
-            let before = Content(cache.path)
-            let lock = try HeldLock(cache.outer, repo.lockPlace(ReferenceDigest.sha256([1])))
-            defer { lock.release() }
-            let results = try cache.remover().remove([repo.request([commit(1)])]).map(\.result)
-            #expect(results.map(\.keepers) == [[.lock]], "\(results)")
-            #expect(Content(cache.path).differences(from: before) == [])
-        } _: { cache in
-            let repo = cache.repo()
-            try repo.file("a.bin", [1], at: commit(1))
-            try repo.ref("main", commit(1))
-            try cache.outer.write(repo.lockPlace(ReferenceDigest.sha256([1])), [])
         }
     }
 }
