@@ -1,5 +1,5 @@
 internal import GRDB
-internal import HubCache
+public import HubCache
 
 /// Forgetting what is old, so that the ledger does not grow for ever.
 enum Housekeeping {
@@ -100,5 +100,15 @@ enum Housekeeping {
         defer { statement.finish() }
         try statement.bind(time, at: 1)
         try statement.run()
+    }
+}
+
+extension Ledger {
+    /// Forgets what is old: what protects (opens, refs, complete revisions) after 400 days, everything else after 90, and digests
+    /// only when there are very many. Nothing is ever forgotten by age without this call.
+    ///
+    /// - Parameter now: the time, by a clock that was judged right: see `ClockReading`. Daily is often enough.
+    public func prune(now: Timestamp) {
+        let _: Void? = write { try Housekeeping.prune($0, now: now) }
     }
 }

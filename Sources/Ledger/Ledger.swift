@@ -122,14 +122,6 @@ public final class Ledger: Sendable {
             return answer
         }
     }
-
-    /// Forgets what is old: what protects (opens, refs, complete revisions) after 400 days, everything else after 90, and digests
-    /// only when there are very many. Nothing is ever forgotten by age without this call.
-    ///
-    /// - Parameter now: the time, by a clock that was judged right: see `ClockReading`. Daily is often enough.
-    public func prune(now: Timestamp) {
-        let _: Void? = write { try Housekeeping.prune($0, now: now) }
-    }
 }
 
 /// The time of day.

@@ -64,6 +64,10 @@ struct Entry: Sendable {
     /// Where what it holds is among the nodes of the catalogue.
     var nodes: Range<Int> = 0..<0
     var arrived: Timestamp
+    /// What `min-age` looks at.
+    var youngestChange: Timestamp
+    /// What `recent-use` looks at.
+    var recentRead: LastUse?
     /// What `older-than` counts from.
     var oldSince: Timestamp
     /// The last use; the earliest time there is when none is known.
@@ -87,19 +91,19 @@ struct Catalogue: Sendable {
     private(set) var names: [[(short: [UInt8], long: [UInt8])]] = []
 
     init(_ caches: [CacheFacts]) {
-        entries.reserveCapacity(caches.reduce(0) { $0 + $1.revisions.count + $1.files.count })
+        let count = caches.reduce(0) { $0 + $1.revisions.count + $1.files.count }
+        entries.reserveCapacity(count)
+        nodes.reserveCapacity(count * 4)
         for cache in caches.indices {
             let start = entries.count
-            for index in caches[cache].revisions.indices {
-                add(
-                    Entry(revision: caches[cache].revisions[index], cache: cache, index: index),
-                    caches[cache].revisions[index].nodes)
+            let revisions = caches[cache].revisions
+            for index in revisions.indices {
+                add(Entry(revision: revisions[index], cache: cache, index: index), revisions[index].nodes)
             }
             let files = entries.count
-            for index in caches[cache].files.indices {
-                add(
-                    Entry(file: caches[cache].files[index], cache: cache, index: index),
-                    caches[cache].files[index].nodes)
+            let leftovers = caches[cache].files
+            for index in leftovers.indices {
+                add(Entry(file: leftovers[index], cache: cache, index: index), leftovers[index].nodes)
             }
             places.append((start, files, entries.count))
             names.append(caches[cache].repos.map { (Array($0.id.name.utf8), Array($0.id.description.utf8)) })
@@ -109,8 +113,9 @@ struct Catalogue: Sendable {
     private mutating func add(_ entry: Entry, _ held: [StorageGraph.NodeID]) {
         let start = nodes.count
         nodes += held
+        var entry = entry
+        entry.nodes = start..<nodes.count
         entries.append(entry)
-        entries[entries.count - 1].nodes = start..<nodes.count
     }
 
     /// The places of a cache's entries.
@@ -129,6 +134,8 @@ struct Catalogue: Sendable {
 }
 
 extension Entry {
+    // Inlined, so that the facts are not copied with all that they refer to.
+    @inline(__always)
     fileprivate init(revision: RevisionFacts, cache: Int, index: Int) {
         var states: StateSet = []
         switch revision.state {
@@ -152,7 +159,8 @@ extension Entry {
         self.init(
             item: .revision(cache: cache, index: index), cache: cache, repo: revision.repo, index: index, isFile: false,
             isItem: revision.state != .unknown && revision.state != .downloading, states: states,
-            bytes: revision.bytes, ownBytes: revision.ownBytes, arrived: revision.arrived, oldSince: oldSince,
+            bytes: revision.bytes, ownBytes: revision.ownBytes, arrived: revision.arrived,
+            youngestChange: revision.youngestChange, recentRead: revision.recentRead, oldSince: oldSince,
             lastUse: revision.lastUse?.time ?? Timestamp(nanoseconds: .min), lastUseSource: revision.lastUse?.source,
             hubRank: revision.hub == .confirmed ? 0 : revision.hub == .unasked ? 1 : 2,
             refetchBytes: revision.refetchBytes, isOrWasComplete: revision.isOrWasComplete)
@@ -165,7 +173,8 @@ extension Entry {
         self.init(
             item: .file(cache: cache, index: index), cache: cache, repo: file.repo ?? -1, index: index, isFile: true,
             isItem: true, states: file.kind == .stalePartial ? .stalePartial : .orphan, bytes: file.stat.allocated,
-            ownBytes: file.nodes.isEmpty ? file.stat.freed : 0, arrived: arrived, oldSince: arrived, lastUse: use.time,
+            ownBytes: file.nodes.isEmpty ? file.stat.freed : 0, arrived: arrived, youngestChange: file.stat.changed,
+            oldSince: arrived, lastUse: use.time,
             lastUseSource: use.source, hubRank: 0,
             refetchBytes: 0, isOrWasComplete: false)
     }

@@ -244,14 +244,15 @@ extension PlanRun {
         if let known = standingKeepers[place] { return known }
         let entry = catalogue.entries[place]
         var kept = entry.isFile ? keepersOfFile(entry) : keepersOfRevision(entry, place)
-        kept += planner.extraKeepers[entry.item] ?? []
+        // Hashing is not free, and there are hardly ever any.
+        if !planner.extraKeepers.isEmpty { kept += planner.extraKeepers[entry.item] ?? [] }
         standingKeepers[place] = kept
         return kept
     }
 
     private func keepersOfFile(_ entry: Entry) -> [Kept] {
         planner.caches[entry.cache].files[entry.index].keepers
-            + youth(planner.caches[entry.cache].files[entry.index].stat.changed, entry.cache)
+            + youth(entry.youngestChange, entry.cache)
     }
 
     private func youth(_ changed: Timestamp, _ cache: Int) -> [Kept] {
@@ -272,8 +273,8 @@ extension PlanRun {
             let name = pin.repo.pattern + (pin.revision.map { "@\($0.pattern)" } ?? "")
             kept.append(Kept(by: .pin, name + (pin.reason.map { ": \($0)" } ?? "")))
         }
-        kept += youth(planner.caches[cache].revisions[index].youngestChange, cache)
-        if let open = planner.caches[cache].revisions[index].recentRead {
+        kept += youth(entry.youngestChange, cache)
+        if let open = entry.recentRead {
             let since = planner.now.nanoseconds(since: open.time)
             if since < planner.caches[cache].policy.recentUse.wholeNanoseconds {
                 let text = since < 0 ? "in the future" : "\(secondsText(since / 1_000_000_000)) ago"
