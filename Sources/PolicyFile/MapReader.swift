@@ -181,6 +181,10 @@ enum Quantity {
     /// A size above nothing, or a part of the filesystem above nothing.
     static func positiveAmount(_ text: String) throws(UnitError) -> Amount {
         let amount = try amount(text)
+        // A forgotten unit makes a floor of ten bytes out of ten percent.
+        if text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), case .bytes(1..<1_000_000) = amount {
+            throw UnitError("'\(text)' has no unit", suggestion: (UInt64(text) ?? 0) <= 100 ? "\(text)%" : "\(text)GB")
+        }
         if amount == .bytes(0) || amount == .partsPerMillion(0) { throw UnitError("must be above 0") }
         return amount
     }

@@ -60,7 +60,9 @@ extension PolicyReader {
 
     private func check(_ rule: Rule, _ map: MapReader, _ caches: [CachePolicy]) {
         let isOfFiles = !rule.match.states.isEmpty && rule.match.states.allSatisfy(\.isOfFiles)
-        if rule.occasion == .always, rule.match == Match(), rule.olderThan == nil, rule.unusedFor == nil {
+        var breadth = rule.match
+        breadth.repos.removeAll { $0.pattern.allSatisfy { $0 == "*" } }
+        if rule.occasion == .always, breadth == Match(), rule.olderThan == nil, rule.unusedFor == nil {
             log.error(
                 map.position,
                 "this rule takes every revision at once: give it 'match', 'older-than', 'unused-for' or 'when: pressure'"

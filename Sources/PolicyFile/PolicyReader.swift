@@ -155,10 +155,27 @@ struct PolicyReader {
             guard !text.isEmpty else { throw UnitError("must not be empty") }
             return Glob(text)
         }
+        /// A pin that can never fit protects nothing, and nobody would notice.
+        func repoGlob(_ text: String) throws(UnitError) -> Glob {
+            let glob = try glob(text)
+            guard glob.isLiteral, !RepoType.allCases.contains(where: { RepoID(type: $0, name: text) != nil }) else {
+                return glob
+            }
+            for type in RepoType.allCases where text.hasPrefix(type.rawValue + "/") {
+                if RepoID(type: type, name: String(text.dropFirst(type.rawValue.utf8.count + 1))) != nil { return glob }
+            }
+            guard let target = TargetName(text.replacing("https://huggingface.co/", with: "hf://")) else {
+                throw UnitError("'\(displayText(of: text))' is not a repo such as org/name")
+            }
+            let meant = target.candidates.count == 1 ? target.candidates[0].description : target.candidates[0].name
+            let revision = target.revision.map { ", with revision: \($0)" } ?? ""
+            throw UnitError(
+                "'\(displayText(of: text))' is not how a pin names a repo", suggestion: displayText(of: meant + revision))
+        }
         if !map.has("repo") { log.error(map.position, "a pin needs 'repo'; \"*\" pins everything") }
         let revision = map.value("revision", glob)
         let reason = map.text("reason")
-        guard let repo = map.value("repo", glob) else { return nil }
+        guard let repo = map.value("repo", repoGlob) else { return nil }
         return Pin(repo: repo, revision: revision, reason: reason)
     }
 }

@@ -154,6 +154,14 @@ struct RepoJudge {
                 continue
             case .file: break
             }
+            guard ContentDigest(hex: name.text) != nil else {
+                // No client of today names a blob otherwise: it may be somebody's own file.
+                findings.append(
+                    Finding(.foreignEntry, path: path, detail: "not named like a blob, and nothing links to it"))
+                report.leftovers.append(
+                    Leftover(path: path, kind: FindingCode.foreignEntry.rawValue, bytes: blob.stat.freed))
+                continue
+            }
             // Between the rename of a blob and the link to it the client still holds the lock.
             if evidence.heldLocks.contains(name) || evidence.hasUnseenLocks { continue }
             // What arrived while the scan went on may have got its link since.

@@ -64,8 +64,13 @@ struct OpenedCaches {
             for (policy, path) in listed {
                 if policy.path == nil {
                     try openDefault(path, policy)
-                } else {
+                    continue
+                }
+                do {
                     try open(path, listed: [(policy, path)])
+                } catch let failure as CommandFailure where failure.status == .absent && listed.count > 1 {
+                    // A disk that is not mounted must not take the floor from under the others.
+                    Terminal.complain(failure.message)
                 }
             }
             return

@@ -37,7 +37,7 @@ struct RetentionSession {
         resolver = TargetResolver(opened)
         let ledger = openLedger(besides: opened.roots)
         self.ledger = ledger
-        if needsMemory, ledger.availability != .readWrite {
+        if needsMemory, case .unavailable = ledger.availability, !Self.isFull(opened.roots) {
             let problem = ledger.takeProblem().map { displayText(of: $0) } ?? "the state folder cannot be used"
             throw CommandFailure(
                 status: .cannotRead,
@@ -45,7 +45,7 @@ struct RetentionSession {
                     "\(problem); what was opened, was whole once or is pinned no more is not known, so nothing is removed: "
                     + "repair it, or set STATE_DIRECTORY to a folder of your own")
         }
-        lock = needsMemory ? try EnforcementLock() : nil
+        lock = needsMemory ? try EnforcementLock(opened.roots) : nil
         Interruption.install()
         raiseDescriptorLimit()
         if isActing { try Self.recover(opened.roots, ledger, enforcer: policy.enforcer) }
@@ -71,6 +71,7 @@ struct RetentionSession {
             }
         }
         if Interruption.cancellation.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
+        try caches.forEach(Self.checkFloor)
         var settings = Enforcer.Settings(policy: policy, now: now)
         settings.room = room
         settings.lookedAt = reading.time
@@ -87,6 +88,22 @@ struct RetentionSession {
         }
         enforcer = Enforcer(
             caches: caches, settings: settings, ledger: ledger, cancellation: Interruption.cancellation)
+    }
+
+    /// A floor that the filesystem could not have when it was empty would evict everything for nothing.
+    private static func checkFloor(_ cache: GatheredCache) throws {
+        let total = cache.facts.filesystem.totalBytes
+        guard let floor = cache.facts.policy.minFree?.bytes(of: total), floor >= total, total > 0 else { return }
+        throw CommandFailure(
+            status: .policy,
+            message: "'min-free' of '\(cache.facts.path.display)' is \(formatBytes(floor)), but its filesystem has only "
+                + "\(formatBytes(total)): choose less, or a percentage")
+    }
+
+    /// Whether a disk is so full that no memory could be made: that is when room is needed most. What is not remembered is then
+    /// taken for the worse: the Hub is asked about everything.
+    private static func isFull(_ roots: [CacheRoot]) -> Bool {
+        roots.contains { ((try? $0.currentFilesystem())?.availableBytes ?? 0) < 16 << 20 }
     }
 
     /// Finishes or undoes what an earlier run was killed in the middle of.

@@ -262,3 +262,79 @@ import Testing
         }
     }
 }
+
+/// Mistakes in policies that would cost a model if they were taken as they are written.
+@Suite struct PolicyMistakeTests {
+    private func check(_ text: String) throws -> ProgramRun {
+        try withTestFolder { folder in
+            try folder.write("policy.yaml", text)
+            return try Program.run(["policy", "check", folder.absolute("policy.yaml").text])
+        }
+    }
+
+    @Test(arguments: [
+        "models/org/a", "models--org--a", "hf://org/a", "https://huggingface.co/org/a", "org/a@main", "org/a/b",
+        "org a",
+    ])
+    func aPinThatCanNeverFit(_ name: String) throws {
+        let result = try check("pins: [{repo: \"\(name)\"}]\n")
+        #expect(result.status == 78, "\(result.output)")
+        #expect(result.errors.contains("policy.yaml:1:15: ") || result.output.contains("policy.yaml:1:15: "))
+    }
+
+    @Test(arguments: ["org/a", "a", "model/org/a", "dataset/org/a", "org/*", "*", "*/a-?B"])
+    func aPinThatMayFit(_ name: String) throws {
+        #expect(try check("pins: [{repo: \"\(name)\"}]\n").status == 0)
+    }
+
+    @Test func aForgottenUnit() throws {
+        let result = try check("mode: enforce\ncaches: [{path: /c, min-free: 10}]\n")
+        #expect(result.status == 78)
+        #expect((result.output + result.errors).contains("10%"))
+    }
+
+    @Test func aRuleForEverythingAtOnce() throws {
+        #expect(try check("mode: enforce\nrules: [{name: a, match: {repo: \"*\"}}]\n").status == 78)
+        #expect(try check("mode: enforce\nrules: [{name: a, match: {repo: \"x/*\"}}]\n").status == 0)
+    }
+
+    @Test func aFloorThatNoDiskHas() throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            try cache.outer.write(
+                "policy.yaml", "mode: enforce\ncaches: [{path: \"\(cache.path.text)\", min-free: 900000TB}]\n")
+            let result = try Program.run(["enforce", "--policy", cache.outer.absolute("policy.yaml").text])
+            #expect(result.status == 78, "\(result.errors)")
+            #expect(cache.outer.exists(cache.repo().snapshot(commit(1), "config.json")))
+        }
+    }
+
+    @Test func onePassAtATime() throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            try cache.outer.write(
+                "policy.yaml", "mode: enforce\ncaches: [{path: \"\(cache.path.text)\", max-size: 1MB}]\n")
+            let file = cache.outer.absolute("policy.yaml").text
+            let held = try HeldLock(cache.outer, "hub")
+            #expect(try Program.run(["enforce", "--policy", file]).status == 75)
+            held.release()
+            #expect(try Program.run(["enforce", "--policy", file]).status == 0)
+        }
+    }
+
+    @Test func somebodysOwnFileAmongTheBlobsIsNoOrphan() throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            try cache.repo().blob(named: "my-finetune.safetensors", [1, 2, 3])
+            try cache.outer.write(
+                "policy.yaml",
+                "mode: enforce\ncaches: [{path: \"\(cache.path.text)\", max-size: 1kB, min-age: 0s}]\n"
+                    .replacingOccurrences(of: "1kB", with: "1000kB"))
+            let file = cache.outer.absolute("policy.yaml").text
+            let plan = try Program.run(["plan", "--policy", file, "--at", "+400d"])
+            #expect(!plan.output.contains("my-finetune"))
+            let listed = try Program.run(["ls", "--all", "--cache", cache.path.text])
+            #expect(listed.output.contains("foreign-entry"), "\(listed.output)")
+        }
+    }
+}

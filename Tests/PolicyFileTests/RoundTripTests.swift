@@ -90,7 +90,7 @@ private struct RandomPolicy {
         for number in 0..<below(4) { policy.caches.append(cache(number)) }
         policy.pins = several { random in
             Pin(
-                repo: Glob(random.text()), revision: random.maybe { Glob($0.text()) },
+                repo: Glob(random.text() + "*"), revision: random.maybe { Glob($0.text()) },
                 reason: random.maybe { $0.text() })
         }
         for number in 0..<below(5) { policy.rules.append(rule(number)) }

@@ -216,7 +216,7 @@ package final class HeldLock: Sendable {
 
     package init(_ folder: TestFolder, _ name: BytePath) throws {
         if !folder.exists(name) { try folder.write(name, "") }
-        descriptor = unsafe withPath(folder.absolute(name)) { unsafe open($0, O_RDWR | O_CLOEXEC) }
+        descriptor = unsafe withPath(folder.absolute(name)) { unsafe open($0, O_RDONLY | O_CLOEXEC) }
         guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw SetupFailure(description: "cannot lock \(name): errno \(errno)")
         }
