@@ -37,6 +37,16 @@ extension Intent {
         return lines.bytes
     }
 
+    /// The intent with empty lines after it where a decision would not fit into its last block: on a disk that is full by
+    /// then, there has to be room for the word.
+    func encodedWithRoom(block: Int = 4096) -> [UInt8] {
+        var bytes = encoded()
+        let room = 2 * encoded(.finish(revisions: Array(revisions.indices))).count
+        let rest = block - bytes.count % block
+        if rest < room { bytes += [UInt8](repeating: 0x0a, count: rest + 1) }
+        return bytes
+    }
+
     func encoded(_ decision: Decision) -> [UInt8] {
         let text =
             switch decision {

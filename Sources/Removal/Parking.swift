@@ -67,7 +67,7 @@ extension RemovalContext {
         let parking = try openParkingFolder(of: folders)
         steps(.folderOpened)
         let intent = intent(of: selection, request: request, folders: folders, repo: repo)
-        let bytes = intent.encoded()
+        let bytes = intent.encodedWithRoom()
         guard bytes.count < Intent.sizeLimit else {
             throw SystemCallFailure(call: "write", errno: SystemCallFailure.tooBigNumber, subject: folders.folder)
         }

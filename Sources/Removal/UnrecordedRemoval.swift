@@ -120,7 +120,7 @@ struct UnrecordedRemoval: Sendable {
     }
 
     /// Takes the files of one kind away, and the folders that are empty then.
-    private func unlink(_ kind: FileKind, of revision: SelectedRevision) throws(SystemCallFailure) -> UInt64 {
+    private mutating func unlink(_ kind: FileKind, of revision: SelectedRevision) throws(SystemCallFailure) -> UInt64 {
         var bytes: UInt64 = 0
         let top = BytePath("snapshots").appending(revision.commit.hex)
         for file in revision.walk.files where file.stat.kind == kind {
@@ -133,7 +133,10 @@ struct UnrecordedRemoval: Sendable {
                 FileInQuestion(
                     location: folders.folder.appending(place), linked: repo.linkedFolders, stat: now))
             defer { withExtendedLifetime(lease) {} }
-            guard isFree(answer, revision.commit) else { continue }
+            guard isFree(answer, revision.commit) else {
+                staying = staying ?? "a process has '\(file.path.display)' open"
+                continue
+            }
             if try folder.unlinkIfPresent(place.lastComponent) {
                 bytes &+= now.freed
                 context.steps(.snapshotFileUnlinked)

@@ -53,6 +53,30 @@ import Testing
         }
     }
 
+    /// The word that decides needs no block of its own.
+    @Test func anIntentHasRoomForItsDecision() throws {
+        var wasPadded = false
+        for length in stride(from: 1, to: 3000, by: 5) {
+            let name = BytePath(String(repeating: "0", count: 16))
+            let identity = ParkedIdentity(kind: .regular, inode: 1, size: 1, modified: Timestamp(nanoseconds: 0))
+            let blobs = (0..<(20 + length / 200)).map { number in
+                Intent.Blob(
+                    name: BytePath("\(number)" + String(repeating: "b", count: number == 0 ? length % 200 + 1 : 130)),
+                    identity: identity, leadsTo: nil, payload: nil)
+            }
+            let intent = Intent(
+                operation: name, folder: "models--o--m",
+                removesEmptyFolders: false, revisions: [], blobs: blobs)
+            let bytes = intent.encodedWithRoom()
+            let decision = intent.encoded(.finish(revisions: []))
+            wasPadded = wasPadded || bytes.count > intent.encoded().count
+            #expect((bytes.count - 1) / 4096 == (bytes.count + decision.count - 1) / 4096)
+            let record = IntentRecord(decoding: bytes + decision, operation: name)
+            #expect(record == IntentRecord(intent: intent, decision: .finish(revisions: [])))
+        }
+        #expect(wasPadded)
+    }
+
     /// A client that links a new commit to a blob before it would have gone keeps it.
     @Test(.enabled(if: geteuid() == 0, "needs root to mount a small filesystem"))
     func aClientThatComesMeanwhileKeepsItsBlob() throws {
