@@ -220,7 +220,9 @@ extension Enforcer {
         guard let commit else {
             // A leftover is nobody's business but of those who have that very file.
             let name = file?.lastComponent ?? .empty
-            let blob = repo.blobs[name].map { UsedFile(location: repo.location(ofBlob: name), stat: $0.stat, blob: name) }
+            let blob = repo.blobs[name].map {
+                UsedFile(location: repo.location(ofBlob: name), stat: $0.stat, blob: name)
+            }
             return probe.standingKeepers(of: nil, files: blob.map { [$0] } ?? [], in: repo)
         }
         let store = StoreInventory()

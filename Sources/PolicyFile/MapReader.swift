@@ -175,16 +175,18 @@ struct MapReader {
 enum Quantity {
     /// A size, or a part of the filesystem.
     static func amount(_ text: String) throws(UnitError) -> Amount {
-        text.hasSuffix("%") ? .partsPerMillion(try percent(text)) : .bytes(try ByteCount.parse(text))
+        if text.hasSuffix("%") { return .partsPerMillion(try percent(text)) }
+        let bytes = try ByteCount.parse(text)
+        // A forgotten unit makes a floor of ten bytes out of ten percent.
+        if text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), (1..<1_000_000).contains(bytes) {
+            throw UnitError("'\(text)' has no unit", suggestion: bytes <= 100 ? "\(text)%" : "\(text)GB")
+        }
+        return .bytes(bytes)
     }
 
     /// A size above nothing, or a part of the filesystem above nothing.
     static func positiveAmount(_ text: String) throws(UnitError) -> Amount {
         let amount = try amount(text)
-        // A forgotten unit makes a floor of ten bytes out of ten percent.
-        if text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), case .bytes(1..<1_000_000) = amount {
-            throw UnitError("'\(text)' has no unit", suggestion: (UInt64(text) ?? 0) <= 100 ? "\(text)%" : "\(text)GB")
-        }
         if amount == .bytes(0) || amount == .partsPerMillion(0) { throw UnitError("must be above 0") }
         return amount
     }

@@ -170,7 +170,8 @@ struct PolicyReader {
             let meant = target.candidates.count == 1 ? target.candidates[0].description : target.candidates[0].name
             let revision = target.revision.map { ", with revision: \($0)" } ?? ""
             throw UnitError(
-                "'\(displayText(of: text))' is not how a pin names a repo", suggestion: displayText(of: meant + revision))
+                "'\(displayText(of: text))' is not how a pin names a repo",
+                suggestion: displayText(of: meant + revision))
         }
         if !map.has("repo") { log.error(map.position, "a pin needs 'repo'; \"*\" pins everything") }
         let revision = map.value("revision", glob)

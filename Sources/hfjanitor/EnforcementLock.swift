@@ -18,7 +18,8 @@ final class EnforcementLock: Sendable {
             guard let lock = try RootLock(cache) else {
                 throw CommandFailure(
                     status: .busy,
-                    message: "another 'hfjanitor enforce' is at work on '\(cache.path.display)'; try again when it is done")
+                    message:
+                        "another 'hfjanitor enforce' is at work on '\(cache.path.display)'; try again when it is done")
             }
             roots.append(lock)
         }

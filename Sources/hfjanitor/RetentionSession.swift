@@ -96,7 +96,8 @@ struct RetentionSession {
         guard let floor = cache.facts.policy.minFree?.bytes(of: total), floor >= total, total > 0 else { return }
         throw CommandFailure(
             status: .policy,
-            message: "'min-free' of '\(cache.facts.path.display)' is \(formatBytes(floor)), but its filesystem has only "
+            message:
+                "'min-free' of '\(cache.facts.path.display)' is \(formatBytes(floor)), but its filesystem has only "
                 + "\(formatBytes(total)): choose less, or a percentage")
     }
 
