@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CLinuxWatch.h"
+
 /// One entry's statx(2), in plain integers.
 struct hfj_stat {
     uint32_t mode;
