@@ -61,6 +61,7 @@ let package = Package(
             dependencies: ["CacheScan", "Digests", "HubCache", "Ledger", "LinuxIO", "WeightFormats"],
             swiftSettings: strict),
         .target(name: "Diagnosis", dependencies: ["CacheScan", "HubCache", "LinuxIO"], swiftSettings: strict),
+        .target(name: "CacheWatch", dependencies: ["HubCache", "LinuxIO"], swiftSettings: strict),
 
         .target(
             name: "PolicyFile",
@@ -106,6 +107,9 @@ let package = Package(
             name: "VerificationTests",
             dependencies: ["Verification", "CacheScan", "WeightFormats", "Ledger", "TestSupport"], swiftSettings: strict
         ),
+        .testTarget(
+            name: "CacheWatchTests", dependencies: ["CacheWatch", "HubCache", "LinuxIO", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(
             name: "RetentionTests", dependencies: ["Retention", "HubCache"], exclude: ["Golden"], swiftSettings: strict),
         .testTarget(

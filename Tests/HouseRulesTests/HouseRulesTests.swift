@@ -23,6 +23,7 @@ import Testing
         "Enforcement": [
             "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
         ],
+        "CacheWatch": ["HubCache", "LinuxIO"],
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
         "hfjanitor": [
             "ArgumentParser", "CacheScan", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache", "HubClient",
