@@ -38,6 +38,10 @@ let package = Package(
         .target(
             name: "CCurl", cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("curl")]),
+        .target(
+            name: "CSystemd",
+            cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]
+        ),
 
         // Pure: no I/O, no clock.
         .target(name: "HubCache", swiftSettings: strict),
@@ -53,6 +57,7 @@ let package = Package(
             swiftSettings: strict),
 
         .target(name: "HubClient", dependencies: ["CCurl", "HubCache", "LinuxIO"], swiftSettings: strict),
+        .target(name: "SystemdSupport", dependencies: ["CSystemd", "HubCache", "LinuxIO"], swiftSettings: strict),
 
         // Domain: the pipeline from disk to findings, to a plan, to what is done.
         .target(name: "CacheScan", dependencies: ["HubCache", "LinuxIO"], swiftSettings: strict),
@@ -128,6 +133,9 @@ let package = Package(
             path: "Tests/RemovalRun", swiftSettings: strict),
         .testTarget(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SystemdSupportTests", dependencies: ["SystemdSupport", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "EnforcementTests",

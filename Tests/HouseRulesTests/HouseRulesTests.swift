@@ -17,6 +17,7 @@ import Testing
         "Verification": ["CacheScan", "Digests", "HubCache", "Ledger", "LinuxIO", "WeightFormats"],
         "Retention": ["HubCache"],
         "HubClient": ["CCurl", "HubCache", "LinuxIO"],
+        "SystemdSupport": ["CSystemd", "HubCache", "LinuxIO"],
         "PolicyFile": ["HubCache", "LinuxIO", "Retention", "Yams"],
         "InUse": ["CacheScan", "HubCache", "Ledger", "LinuxIO"],
         "Removal": ["CacheScan", "HubCache", "LinuxIO", "WeightFormats"],
@@ -35,7 +36,7 @@ import Testing
     private static let pure: Set<String> = ["HubCache", "WeightFormats", "Retention"]
     /// The only modules that touch memory the compiler cannot prove.
     private static let mayBeUnsafe: Set<String> = [
-        "LinuxIO", "Digests", "Ledger", "CacheScan", "HubClient", "Removal", "hfjanitor",
+        "LinuxIO", "Digests", "Ledger", "CacheScan", "HubClient", "Removal", "SystemdSupport", "hfjanitor",
     ]
 
     private struct Source: CustomTestStringConvertible, Sendable {
