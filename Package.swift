@@ -83,12 +83,22 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        // Top: the pipeline in a loop.
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
+                "Retention", "SystemdSupport", "Verification",
+            ],
+            swiftSettings: strict),
+
         // Edge: parse, call, render.
         .executableTarget(
             name: "hfjanitor",
             dependencies: [
-                "CacheScan", "Diagnosis", "Enforcement", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO",
-                "PolicyFile", "Removal", "Retention", "Verification",
+                "CacheScan", "Daemon", "Diagnosis", "Enforcement", "HubCache", "HubClient", "InUse", "Ledger",
+                "LinuxIO",
+                "PolicyFile", "Removal", "Retention", "SystemdSupport", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

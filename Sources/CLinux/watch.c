@@ -33,11 +33,6 @@ int hfj_inotify_add(int instance, int directory, uint32_t mask) {
 
 int hfj_inotify_remove(int instance, int watch) { return inotify_rm_watch(instance, watch) != 0 ? -errno : 0; }
 
-ssize_t hfj_read(int descriptor, void *buffer, size_t capacity) {
-    ssize_t result = read(descriptor, buffer, capacity);
-    return result < 0 ? -errno : result;
-}
-
 int hfj_event_open(void) {
     int result = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     return result < 0 ? -errno : result;

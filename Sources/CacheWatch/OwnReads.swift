@@ -50,6 +50,17 @@ public final class OwnReads: Sendable {
         return try body()
     }
 
+    /// Announces that a file is about to be opened once, where the open itself is elsewhere.
+    ///
+    /// - Parameters: as those of `reading`.
+    /// - Returns: to be called when it was opened; nil where opens of such a file are not reported anyway.
+    public func announce(_ location: BytePath, of cache: BytePath) -> (@Sendable () -> Void)? {
+        guard let file = OpenedFile(location: location) else { return nil }
+        let key = Key(cache: cache, file: file)
+        let number = begin(key, opens: 1)
+        return { self.end(key, number) }
+    }
+
     private func begin(_ key: Key, opens: Int) -> UInt64 {
         state.withLock { state in
             state.numbers += 1

@@ -23,6 +23,16 @@ public struct ObservedRepo: Sendable {
     /// Whether somebody is writing a partial download.
     public func isLive(_ partial: PartialDownload) -> Bool { livePartials[partial.name] != nil }
 
+    /// How many bytes a blob has when it is whole, as any manifest of the repo says; nil where none names it.
+    public func expectedSize(ofEtag etag: BytePath) -> UInt64? {
+        for view in views {
+            for file in view.manifest?.values ?? [:].values where BytePath(file.expectedDigest) == etag {
+                return file.size
+            }
+        }
+        return nil
+    }
+
     /// The files of a revision that no client put there: regular files in a snapshot that has links, which its manifest does
     /// not name.
     public func foreignFiles(of commit: CommitHash) -> [BytePath] {

@@ -26,9 +26,14 @@ import Testing
         ],
         "CacheWatch": ["HubCache", "LinuxIO"],
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
+        "Daemon": [
+            "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
+            "Retention", "SystemdSupport", "Verification",
+        ],
         "hfjanitor": [
-            "ArgumentParser", "CacheScan", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache", "HubClient",
-            "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Retention", "Verification",
+            "ArgumentParser", "CacheScan", "Daemon", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache",
+            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Retention", "SystemdSupport",
+            "Verification",
         ],
     ]
     /// Where the C library and synchronisation belong: not in pure modules.

@@ -15,9 +15,6 @@ int hfj_inotify_add(int instance, int directory, uint32_t mask);
 /// inotify_rm_watch(2). 0 or -errno.
 int hfj_inotify_remove(int instance, int watch);
 
-/// read(2) that never blocks on a non-blocking descriptor: bytes, or -errno (-EAGAIN when there is nothing).
-ssize_t hfj_read(int descriptor, void *_Nonnull buffer, size_t capacity);
-
 /// eventfd(2), non-blocking and close-on-exec. A descriptor or -errno.
 int hfj_event_open(void);
 
