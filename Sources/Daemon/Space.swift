@@ -20,7 +20,7 @@ extension DaemonLoop {
         cache.space.isLooking = true
         let downloads = cache.repos.values.flatMap(\.downloads)
         hand(
-            cache.enforcing, of: cache,
+            cache.measuring, of: cache,
             { () -> SpaceLook? in
                 guard let root = try? looker.openRoot(), let filesystem = try? root.currentFilesystem() else {
                     return nil

@@ -22,6 +22,8 @@ final class WatchedCache {
     var policy: CachePolicy
     let verifying: Worker
     let enforcing: Worker
+    /// Asks how much is free: a pass may take long, and the floor matters meanwhile.
+    let measuring: Worker
     /// For what reads for a long time; made when it is first needed.
     var reading: Worker?
 
@@ -74,15 +76,17 @@ final class WatchedCache {
         self.policy = policy
         verifying = try Worker(name: "verify")
         enforcing = try Worker(name: "enforce")
+        measuring = try Worker(name: "measure")
     }
 
     func stop(droppingJobs: Bool) {
         verifying.stop(droppingJobs: droppingJobs)
         enforcing.stop(droppingJobs: droppingJobs)
+        measuring.stop(droppingJobs: droppingJobs)
         reading?.stop(droppingJobs: droppingJobs)
     }
 
-    var isIdle: Bool { verifying.isIdle && enforcing.isIdle && reading?.isIdle ?? true }
+    var isIdle: Bool { verifying.isIdle && enforcing.isIdle && measuring.isIdle && reading?.isIdle ?? true }
 
     /// How it is watched, in the word of `status`.
     var watchWord: String {
