@@ -153,6 +153,9 @@ let package = Package(
                 "Enforcement", "CacheScan", "HubCache", "Ledger", "LinuxIO", "Removal", "Retention", "TestSupport",
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "DaemonTests", dependencies: ["HubCache", "LinuxIO", "TestSupport", "hfjanitor"],
+            swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
     ]

@@ -160,7 +160,9 @@ struct Looker: Sendable {
             look.bytes[commit] = revision.bytes
             if revision.state == .complete && revision.fileCount > 0 { look.whole.insert(commit) }
         }
-        look.isLive = !look.downloads.isEmpty || look.things.contains { thing in
+        look.isLive =
+            !look.downloads.isEmpty
+            || look.things.contains { thing in
                 thing.finding.code == .inFlight || thing.finding.code == .removing
             }
         return look

@@ -45,9 +45,8 @@ extension Enforcer {
             let removed = pass.removed.filter { same.contains($0.action.item.cache) }
             let predicted = removed.reduce(UInt64(0)) { $0 &+ $1.bytes }
             guard predicted > 0, let before = freeBefore[cache.facts.filesystem.id] else { continue }
-            let appeared = appearedBytes(of: place, since: before, atLeast: predicted) {
-                same.reduce(0) { $0 &+ self.partialGrowth(of: $1) }
-            }
+            var appeared = appearedBytes(of: place, since: before, atLeast: predicted)
+            if appeared < predicted / 2 { appeared &+= same.reduce(0) { $0 &+ partialGrowth(of: $1) } }
             let result = PassResult(
                 filesystem: cache.facts.filesystem.id, predicted: predicted, appeared: appeared, endedAt: currentTime())
             let last = ledger.passes(onFilesystem: cache.facts.filesystem.id, limit: 1).first
@@ -62,29 +61,19 @@ extension Enforcer {
         return report
     }
 
-    /// - Parameter growth: by how much downloads grew meanwhile: what they took had appeared.
-    private func appearedBytes(
-        of place: Int, since before: UInt64, atLeast predicted: UInt64, growth: () -> UInt64
-    ) -> UInt64 {
+    private func appearedBytes(of place: Int, since before: UInt64, atLeast predicted: UInt64) -> UInt64 {
         let root = caches[place].root
         root.syncFilesystem()
         var appeared: UInt64 = 0
-        for look in 0..<Self.looksAtSpace {
+        for _ in 0..<Self.looksAtSpace {
             guard let free = (try? root.currentFilesystem())?.availableBytes else { break }
             appeared = free > before ? free - before : 0
-            let enough = predicted / 100 * 98
-            if appeared >= enough || cancellation.isCancelled { break }
-            if look % Self.looksPerGrowth == 0 {
-                let grown = growth()
-                if appeared &+ grown >= enough { return appeared &+ grown }
-            }
+            if appeared >= predicted / 100 * 98 || cancellation.isCancelled { break }
             sleepMilliseconds(Self.millisecondsBetweenLooks)
         }
-        return appeared < predicted / 2 ? appeared &+ growth() : appeared
+        return appeared
     }
 
-    /// Downloads are looked at every two seconds: that costs more than asking for free space.
-    private static let looksPerGrowth = 8
     /// A minute in all.
     private static let looksAtSpace = 240
     private static let millisecondsBetweenLooks: UInt32 = 250

@@ -255,14 +255,22 @@ private func commit(_ digit: Character) -> CommitHash {
 
     @Test func theClockOnlyGoesBackWhenItIsTrusted() {
         let ledger = scratch.ledger()
-        #expect(ledger.lastTime == nil)
-        ledger.noteTime(at(1000), isTrusted: false)
-        ledger.noteTime(at(500), isTrusted: false)
-        #expect(ledger.lastTime == at(1000))
-        ledger.noteTime(at(2000), isTrusted: false)
-        #expect(ledger.lastTime == at(2000))
-        ledger.noteTime(at(500), isTrusted: true)
-        #expect(ledger.lastTime == at(500))
+        func reading(_ time: Int64, _ sinceBoot: Int64 = 5, _ boot: String = "a") -> ClockReading {
+            ClockReading(time: at(time), sinceBoot: sinceBoot, bootID: boot)
+        }
+        #expect(ledger.lastClock == nil)
+        ledger.note(clock: reading(1000), isTrusted: false)
+        ledger.note(clock: reading(500), isTrusted: false)
+        #expect(ledger.lastClock == reading(1000))
+        // Within a minute of the same start of the machine it is not worth a write.
+        ledger.note(clock: reading(1030, 6), isTrusted: false)
+        #expect(ledger.lastClock == reading(1000))
+        ledger.note(clock: reading(1070, 7), isTrusted: false)
+        #expect(ledger.lastClock == reading(1070, 7))
+        ledger.note(clock: reading(1071, 1, "b"), isTrusted: false)
+        #expect(ledger.lastClock == reading(1071, 1, "b"))
+        ledger.note(clock: reading(500, 2, "b"), isTrusted: true)
+        #expect(ledger.lastClock == reading(500, 2, "b"))
     }
 
     // MARK: ageing and migration
@@ -276,7 +284,7 @@ private func commit(_ digit: Character) -> CommitHash {
         ledger.close()
         let again = scratch.ledger()
         // The first write of a run forgets.
-        again.noteTime(at(ledgerNow), isTrusted: true)
+        again.note(clock: ClockReading(time: at(ledgerNow), sinceBoot: 1, bootID: "a"), isTrusted: true)
         #expect(again.completeOnce(cache: cache) == [repo: [commit("2")]])
         #expect(again.passes(onFilesystem: 1).isEmpty)
     }
