@@ -116,8 +116,8 @@ struct Looker: Sendable {
     /// - Returns: one without an id when it is not there any more.
     /// - Throws: `SystemCallFailure` when the root is not there or cannot be read.
     func repo(
-        _ folder: BytePath, depth: VerificationDepth, rate: UInt64? = nil,
-        progress: VerificationProgress = VerificationProgress()
+        _ folder: BytePath, depth: VerificationDepth, rate: UInt64? = nil, isFresh: Bool = false,
+        mustPause: (@Sendable () -> Bool)? = nil
     ) throws(SystemCallFailure) -> RepoLook {
         let begun = monotonicNanoseconds()
         let root = try openRoot()
@@ -125,9 +125,10 @@ struct Looker: Sendable {
         gone.begun = begun
         guard let id = RepoID(folder: folder) else { return gone }
         let observations = Observations()
+        var options = VerificationOptions(depth: depth, jobs: 1, bytesPerSecond: rate, ignoresMemory: isFresh)
+        options.mustPause = mustPause
         let report = try Verifier(
-            root: root, options: VerificationOptions(depth: depth, jobs: 1, bytesPerSecond: rate),
-            memory: Memory(ledger), progress: progress, cancellation: cancellation
+            root: root, options: options, memory: Memory(ledger), cancellation: cancellation
         ).verify(.repo(id, nil), observe: observations.note)
         guard let repo = report?.repos.first(where: { $0.folder == folder }) else { return gone }
         var look = Self.summary(repo, observations.all[folder], begun: begun)

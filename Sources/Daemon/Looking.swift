@@ -55,8 +55,9 @@ extension DaemonLoop {
             })
     }
 
-    private func take(_ look: RepoLook, of cache: WatchedCache, isOverdue: Bool) {
+    func take(_ look: RepoLook, of cache: WatchedCache, isOverdue: Bool) {
         let now = monotonicNanoseconds()
+        guard look.begun >= cache.lookedAt[look.folder] ?? 0 else { return }
         noteDownloads(look, of: cache, now)
         // A newer change is looked at when it has settled.
         if !isOverdue, look.isLive || (cache.changedAt[look.folder] ?? 0) >= look.begun {
@@ -91,6 +92,7 @@ extension DaemonLoop {
     /// Says what a look at a repo found that was not known.
     private func publish(_ look: RepoLook, of cache: WatchedCache, isFirst: Bool, before: Set<CommitHash>? = nil) {
         let root = cache.root ?? cache.path
+        cache.lookedAt[look.folder] = look.begun
         let events = book.replace(
             look.things, repo: look.isGone ? nil : look.id, folder: look.folder, cache: root, now: currentTime())
         for event in events { say(event) }
@@ -192,8 +194,10 @@ extension DaemonLoop {
         }
         for repo in look.repos {
             // What a look at the repo alone found goes deeper; here only what is new counts.
-            if !isFirst, let known = cache.repos[repo.folder] {
-                if known.states.keys != repo.states.keys { cache.settle.changed(repo.folder, at: now) }
+            if !isFirst {
+                if cache.repos[repo.folder]?.states.keys != repo.states.keys {
+                    cache.settle.changed(repo.folder, at: now)
+                }
                 continue
             }
             if (cache.changedAt[repo.folder] ?? 0) >= look.begun || repo.isLive {
@@ -209,8 +213,12 @@ extension DaemonLoop {
             let before = look.completeBefore.map { $0[repo.folder.text] ?? [] }
             publish(repo, of: cache, isFirst: isFirst, before: isFirst ? before : nil)
         }
+        cache.lookedAt = cache.lookedAt.filter { folders.contains($0.key) || $0.value >= look.begun }
+        if cache.isToBeReadAnew, !isFirst {
+            cache.isToBeReadAnew = false
+            readInBackground(cache)
+        }
         planFullLook(cache, at: now &+ Times.sweep)
-        // Of a link that the policy names otherwise the caller's path stays the name.
         isStatusStale = true
         sayPass(checked: look.repos.reduce(0) { $0 + $1.states.count })
         sayLedgerProblems()
@@ -263,7 +271,7 @@ extension DaemonLoop {
             })
     }
 
-    private func readingWorker(_ cache: WatchedCache) -> Worker? {
+    func readingWorker(_ cache: WatchedCache) -> Worker? {
         if cache.reading == nil { cache.reading = try? Worker(name: "read") }
         return cache.reading
     }

@@ -37,15 +37,21 @@ extension DaemonLoop {
         if isStatusStale { consider(max(timers.statusFile, now)) }
         for cache in caches {
             if cache.presence == .present {
-                consider(cache.settle.nextDeadline)
-                consider(cache.live.values.map(\.nextLook).min())
                 if !cache.isFullLookRunning { consider(cache.nextFullLook) }
-                if !cache.space.isLooking { consider(cache.space.nextLook) }
+                if cache.isInventoryDone { considerWork(of: cache, consider) }
             }
             if cache.lookProgress != nil { consider(now &+ 5 * Timers.second) }
         }
         for pass in passes.values where !pass.isRunning { consider(pass.next) }
         return next
+    }
+
+    private func considerWork(of cache: WatchedCache, _ consider: (UInt64?) -> Void) {
+        consider(cache.settle.nextDeadline)
+        // What is being looked at is not looked at twice.
+        consider(cache.live.filter { !cache.beingLookedAt.contains($0.key) }.values.map(\.nextLook).min())
+        if !cache.space.isLooking { consider(cache.space.nextLook) }
+        if mayScrub(cache) { consider(cache.scrub.nextLook) }
     }
 
     /// Does everything that is due.
@@ -60,6 +66,7 @@ extension DaemonLoop {
             lookAtWhatIsDue(cache, now)
             lookForHangs(cache, now)
             lookAtSpace(cache, now)
+            scrubIfDue(cache, now)
         }
         for group in passes.keys.sorted() { runPassIfDue(group, now) }
         if now >= timers.openFlush { flushOpens() }

@@ -49,6 +49,8 @@ final class WatchedCache {
     var settle = SettleTracker<BytePath>()
     /// The last change of a repo that was heard of, on the monotonic clock.
     var changedAt: [BytePath: UInt64] = [:]
+    /// When the look began that is known of a repo: what an earlier one finds late is out of date.
+    var lookedAt: [BytePath: UInt64] = [:]
     /// Repos that a look is under way of.
     var beingLookedAt: Set<BytePath> = []
     /// Repos that somebody works on: when to look again, and since when.
@@ -58,6 +60,8 @@ final class WatchedCache {
     var isFullLookRunning = false
     /// Whether changes were lost since the full look that runs began.
     var isFullLookStale = false
+    /// Whether every repo is to be read anew when the whole was looked at.
+    var isToBeReadAnew = false
     var lookProgress: VerificationProgress?
     var lastProgress: (value: Int, since: UInt64) = (0, 0)
     var lastFullLookDuration: UInt64 = 0
@@ -65,6 +69,8 @@ final class WatchedCache {
     /// Repos that are to be read behind everything else.
     var pendingReads: [BytePath] = []
     var isReading = false
+
+    var scrub = ScrubState()
 
     // MARK: space
 

@@ -22,14 +22,14 @@ extension DaemonLoop {
         case .opened(_, let file, let time): noteOpen(file, of: cache, at: time)
         case .overflow:
             cache.isFullLookStale = true
+            cache.isToBeReadAnew = true
             planFullLook(cache, at: now &+ Timers.second)
-            readInBackground(cache)
         case .armed:
             // The root is there: this comes for a new one too.
             becomePresent(cache)
             cache.isFullLookStale = true
+            cache.isToBeReadAnew = cache.isInventoryDone
             planFullLook(cache, at: now)
-            if cache.isInventoryDone { readInBackground(cache) }
         case .root(_, let change): take(change, of: cache, now)
         case .degraded(_, let degradation):
             cache.degradations.insert(degradation)
@@ -67,6 +67,7 @@ extension DaemonLoop {
         case .back, .replaced:
             becomePresent(cache)
             cache.isFullLookStale = true
+            cache.isToBeReadAnew = cache.isInventoryDone
             planFullLook(cache, at: now)
         case .unresponsive: setUnresponsive(cache, true)
         case .responsive: setUnresponsive(cache, false)

@@ -19,6 +19,8 @@ public struct VerificationOptions: Sendable {
     public var jobs: Int
     /// At most so many bytes a second are hashed; nil for as fast as it goes.
     public var bytesPerSecond: UInt64?
+    /// Asked between two reads of contents whether to stand back; nil: never.
+    public var mustPause: (@Sendable () -> Bool)?
     /// Whether remembered digests are left aside.
     public var ignoresMemory: Bool
     /// The secret that tensor names are hashed with.
