@@ -85,6 +85,7 @@ import Testing
             try repo.ref("main", commit(3))
             let lock = try HeldLock(cache.outer, repo.lockPlace(etag))
             let partial = repo.place("blobs").appending(etag + ".0a1b2c3d.incomplete")
+            try cache.outer.write(partial, "")
             // Grows until room was made for the rest of it.
             let piece = [UInt8](repeating: 7, count: 1_000_000)
             var written = 0
