@@ -3,7 +3,7 @@
 
 SWIFT ?= swift
 # What `make run` passes to the program.
-ARGS ?= verify
+ARGS ?= daemon
 # Seconds for the long and the short fuzzing.
 FUZZ_SECONDS ?= 300
 QUICK_FUZZ_SECONDS ?= 20
@@ -17,7 +17,7 @@ RACE_SECONDS ?= 240
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: system-packages ## Build and check your Hugging Face cache (or a sample); ARGS="ls" for another command
+run: system-packages ## Build and watch your Hugging Face cache (or a sample), removing nothing; ARGS="verify" for another command
 	@Tests/SampleCache/run-on-cache "$(SWIFT)" $(ARGS)
 
 build: ## Debug build
@@ -31,6 +31,8 @@ test: test-system-packages environments lint ## All checks but the long ones
 	$(SWIFT) build
 	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(QUICK_FUZZ_SECONDS); fi
 	HFJANITOR_TESTS_REQUIRE_ALL=1 $(SWIFT) test
+	@if [ "$$(id -u)" = 0 ]; then Tests/Systemd/daemon "$$($(SWIFT) build --show-bin-path)/hfjanitor"; \
+	else echo "Tests/Systemd/daemon is skipped: it needs root"; fi
 
 full: test race sanitize fuzz bench ## Everything: also longer races, sanitizers, longer fuzzing, benchmarks
 

@@ -38,6 +38,10 @@ let package = Package(
         .target(
             name: "CCurl", cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("curl")]),
+        .target(
+            name: "CSystemd",
+            cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]
+        ),
 
         // Pure: no I/O, no clock.
         .target(name: "HubCache", swiftSettings: strict),
@@ -53,6 +57,7 @@ let package = Package(
             swiftSettings: strict),
 
         .target(name: "HubClient", dependencies: ["CCurl", "HubCache", "LinuxIO"], swiftSettings: strict),
+        .target(name: "SystemdSupport", dependencies: ["CSystemd", "HubCache", "LinuxIO"], swiftSettings: strict),
 
         // Domain: the pipeline from disk to findings, to a plan, to what is done.
         .target(name: "CacheScan", dependencies: ["HubCache", "LinuxIO"], swiftSettings: strict),
@@ -61,6 +66,7 @@ let package = Package(
             dependencies: ["CacheScan", "Digests", "HubCache", "Ledger", "LinuxIO", "WeightFormats"],
             swiftSettings: strict),
         .target(name: "Diagnosis", dependencies: ["CacheScan", "HubCache", "LinuxIO"], swiftSettings: strict),
+        .target(name: "CacheWatch", dependencies: ["HubCache", "LinuxIO"], swiftSettings: strict),
 
         .target(
             name: "PolicyFile",
@@ -77,12 +83,22 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        // Top: the pipeline in a loop.
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
+                "Retention", "SystemdSupport", "Verification",
+            ],
+            swiftSettings: strict),
+
         // Edge: parse, call, render.
         .executableTarget(
             name: "hfjanitor",
             dependencies: [
-                "CacheScan", "Diagnosis", "Enforcement", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO",
-                "PolicyFile", "Removal", "Retention", "Verification",
+                "CacheScan", "Daemon", "Diagnosis", "Enforcement", "HubCache", "HubClient", "InUse", "Ledger",
+                "LinuxIO",
+                "PolicyFile", "Removal", "Retention", "SystemdSupport", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -107,6 +123,9 @@ let package = Package(
             dependencies: ["Verification", "CacheScan", "WeightFormats", "Ledger", "TestSupport"], swiftSettings: strict
         ),
         .testTarget(
+            name: "CacheWatchTests", dependencies: ["CacheWatch", "HubCache", "LinuxIO", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
             name: "RetentionTests", dependencies: ["Retention", "HubCache"], exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "PolicyFileTests", dependencies: ["PolicyFile", "Retention", "HubCache", "TestSupport"],
@@ -126,10 +145,16 @@ let package = Package(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
+            name: "SystemdSupportTests", dependencies: ["SystemdSupport", "HubCache", "LinuxIO", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
             name: "EnforcementTests",
             dependencies: [
                 "Enforcement", "CacheScan", "HubCache", "Ledger", "LinuxIO", "Removal", "Retention", "TestSupport",
             ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "DaemonTests", dependencies: ["HubCache", "LinuxIO", "TestSupport", "hfjanitor"],
             swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),

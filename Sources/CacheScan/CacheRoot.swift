@@ -2,6 +2,10 @@ public import HubCache
 public import LinuxIO
 internal import Synchronization
 
+/// Says that a file is about to be opened, by its place relative to the cache root; what it gives back is called when that is
+/// done. So a process that watches a cache can tell its own reads from those of others.
+public typealias ReadAnnouncement = @Sendable (BytePath) -> (@Sendable () -> Void)?
+
 /// A cache's root folder, opened once. Everything below is reached through it.
 public final class CacheRoot: Sendable {
     /// Where the root is, without links.
@@ -11,13 +15,16 @@ public final class CacheRoot: Sendable {
     /// The filesystem it is on.
     public let filesystem: Filesystem
     let descriptor: OwnedDescriptor
+    private let announceRead: ReadAnnouncement?
     private let otherFilesystems = Mutex<[UInt64: Filesystem]>([:])
 
     /// Opens a root that a person, the environment or a policy names. Links in that path are followed, as the Python
     /// client does before it builds lock paths.
     ///
+    /// - Parameter announceRead: is told of each file below before this object opens it.
     /// - Throws: `SystemCallFailure` when it is not there, not a directory or may not be read.
-    public init(opening path: BytePath) throws(SystemCallFailure) {
+    public init(opening path: BytePath, announceRead: ReadAnnouncement? = nil) throws(SystemCallFailure) {
+        self.announceRead = announceRead
         descriptor = try OwnedDescriptor.open(trustedPath: path, options: [.directory, .keepAccessTime])
         stat = try descriptor.stat()
         filesystem = try descriptor.filesystem()
@@ -34,6 +41,8 @@ public final class CacheRoot: Sendable {
     public func open(
         _ location: BytePath, linked: [LinkedFolder] = [], options: OpenOptions = [.keepAccessTime]
     ) throws(SystemCallFailure) -> OwnedDescriptor {
+        let ended = options.contains(.directory) ? nil : announceRead?(location)
+        defer { ended?() }
         // The innermost linked folder on the way is where the path really starts.
         let starts = linked.filter { location.relative(to: $0.path) != nil }
         guard let start = starts.max(by: { $0.path.bytes.count < $1.path.bytes.count }),

@@ -19,6 +19,22 @@ extension CacheScan {
         }
     }
 
+    /// What a listing says of one repo and the shared store, without the rest of the root where there is no store.
+    ///
+    /// - Returns: nil when the repo is not there.
+    /// - Throws: `SystemCallFailure` when the root cannot be looked at.
+    public func list(only id: RepoID) throws(SystemCallFailure) -> CacheListing? {
+        if hasStore() {
+            let listing = try list()
+            return listing.repos.contains { $0.id == id } ? listing : nil
+        }
+        guard let folder = try folder(of: id) else { return nil }
+        var listing = CacheListing()
+        listing.store.scannedAt = currentTime()
+        listing.repos = [folder]
+        return listing
+    }
+
     /// Whether the cache has a shared store: a real folder with its marker.
     public func hasStore() -> Bool {
         guard let folder = try? root.open("blobs", options: [.directory, .keepAccessTime]) else { return false }

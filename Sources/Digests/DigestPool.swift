@@ -16,6 +16,8 @@ public struct DigestPool: Sendable {
     public var implementation: DigestImplementation
     /// The most bytes read per second by all threads together; nil for no limit.
     public var bytesPerSecond: UInt64?
+    /// Asked between two reads, from several threads, whether to stand back; nothing is read while it says so.
+    public var mustPause: (@Sendable () -> Bool)?
 
     /// Makes a pool. Nothing runs before `run`.
     ///
@@ -44,9 +46,12 @@ public struct DigestPool: Sendable {
         deliver: @escaping @Sendable (Int, DigestOutcome) -> Void
     ) {
         let threads = min(self.threads, max(1, jobs.count))
+        let limit =
+            bytesPerSecond == nil && mustPause == nil
+            ? nil : RateLimit(bytesPerSecond: bytesPerSecond ?? .max, mustPause: mustPause)
         let run = DigestRun(
             queue: JobQueue(jobs, workers: threads), implementation: implementation, cancellation: cancellation,
-            progress: progress, limit: bytesPerSecond.map(RateLimit.init), deliver: deliver)
+            progress: progress, limit: limit, deliver: deliver)
         runOnThreads(threads, name: "hfj-digest") { index in DigestWorker(run: run, index: index).work() }
     }
 }

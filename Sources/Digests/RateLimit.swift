@@ -4,13 +4,17 @@ internal import Synchronization
 /// Holds all threads of a run together to so many bytes per second.
 final class RateLimit: Sendable {
     private let bytesPerSecond: UInt64
+    private let mustPause: (@Sendable () -> Bool)?
     /// When the bytes allowed so far are paid for.
     private let paidUntil: Mutex<ContinuousClock.Instant>
 
     /// How late a thread may notice that the run was cancelled.
     private static let slice = Duration.milliseconds(20)
+    private static let pause = Duration.milliseconds(250)
 
-    init(bytesPerSecond: UInt64) {
+    /// - Parameter mustPause: asked now and then whether to stand back; nothing is read while it says so.
+    init(bytesPerSecond: UInt64, mustPause: (@Sendable () -> Bool)? = nil) {
+        self.mustPause = mustPause
         self.bytesPerSecond = max(1, bytesPerSecond)
         self.paidUntil = Mutex(.now)
     }
@@ -25,8 +29,9 @@ final class RateLimit: Sendable {
         }
         while !cancellation.isCancelled {
             let left = ContinuousClock.now.duration(to: until)
-            if left <= .zero { return }
+            if left <= .zero { break }
             sleepThread(for: min(left, Self.slice))
         }
+        while let mustPause, !cancellation.isCancelled, mustPause() { sleepThread(for: Self.pause) }
     }
 }

@@ -69,6 +69,7 @@ enum Schema {
                 ),
             ]),
         useStep,
+        scrubStep,
     ]
 
     static let migrator: DatabaseMigrator = {

@@ -56,6 +56,23 @@ public final class OpenFileScan: Sendable {
         return result.isComplete ? nil : result.blindSpot
     }
 
+    /// All other processes that have one of some files open or mapped now, as far as that can be seen.
+    public static func users(of keys: Set<FileKey>) -> [FileKey: Set<Int32>] {
+        var found: [FileKey: Set<Int32>] = [:]
+        guard !keys.isEmpty, let proc = try? OwnedDescriptor.open(trustedPath: "/proc", options: .directory),
+            let listing = try? proc.listDirectory()
+        else { return [:] }
+        for entry in listing.entries {
+            guard let id = Int32(entry.name.text), id != getpid() else { continue }
+            var files: [FileKey: Int32] = [:]
+            for folder in ["fd", "map_files"] {
+                _ = collect(BytePath("\(id)/" + folder), of: id, in: proc, into: &files)
+            }
+            for key in files.keys where keys.contains(key) { found[key, default: []].insert(id) }
+        }
+        return found
+    }
+
     private static func scan() -> Result {
         var result = Result(files: [:], isComplete: true, blindSpot: "", time: monotonicNanoseconds())
         if let reason = namespaceBlindSpot() {

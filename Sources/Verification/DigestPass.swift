@@ -117,7 +117,8 @@ struct DigestPass {
         }
         let results = Results(memory: memory, flushInterval: Self.flushInterval)
         let startedAt = currentTime()
-        let pool = DigestPool(threads: options.jobs, bytesPerSecond: options.bytesPerSecond)
+        var pool = DigestPool(threads: options.jobs, bytesPerSecond: options.bytesPerSecond)
+        pool.mustPause = options.mustPause
         pool.run(jobs, cancellation: cancellation, progress: progress.hashing) { index, outcome in
             let content = contents[index]
             switch outcome {

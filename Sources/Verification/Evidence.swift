@@ -99,6 +99,8 @@ struct RepoEvidence: Sendable {
     var digests: [DigestKey: DigestEvidence] = [:]
     /// The partial downloads that somebody is writing, by name, and how it shows.
     var livePartials: [BytePath: String] = [:]
+    /// The sizes that manifests give for downloads under way, by etag.
+    var expectedSizes: [BytePath: UInt64] = [:]
     /// The blobs whose lock is held.
     var heldLocks: Set<BytePath> = []
     /// Whether there may be held locks that could not be looked at.

@@ -11,6 +11,7 @@ public struct ObservedRepo: Sendable {
     public let store: StoreInventory
     private let views: [RevisionView]
     private let livePartials: [BytePath: String]
+    private let expectedSizes: [BytePath: UInt64]
 
     init(_ examined: ExaminedRepo, report: RepoReport, store: StoreInventory) {
         inventory = examined.repo
@@ -18,10 +19,14 @@ public struct ObservedRepo: Sendable {
         self.store = store
         views = examined.views
         livePartials = examined.evidence.livePartials
+        expectedSizes = examined.evidence.expectedSizes
     }
 
     /// Whether somebody is writing a partial download.
     public func isLive(_ partial: PartialDownload) -> Bool { livePartials[partial.name] != nil }
+
+    /// How many bytes a download under way has when it is whole, as any manifest of the repo says; nil where none names it.
+    public func expectedSize(ofEtag etag: BytePath) -> UInt64? { expectedSizes[etag] }
 
     /// The files of a revision that no client put there: regular files in a snapshot that has links, which its manifest does
     /// not name.

@@ -70,6 +70,7 @@ struct RepoExaminer {
                 evidence.livePartials[partial.name] = how
             }
         }
+        readExpectedSizes(of: repo, into: &evidence)
         let views = repo.snapshots.map { snapshot in
             RevisionView(
                 repo: repo, store: store, snapshot: snapshot,
@@ -130,6 +131,24 @@ struct RepoExaminer {
         }
         return file
     }
+
+    /// How long the downloads under way will be: their revision may have a manifest and no snapshot yet.
+    private func readExpectedSizes(of repo: RepoInventory, into evidence: inout RepoEvidence) {
+        let etags = Set(repo.partials.filter { evidence.livePartials[$0.name] != nil }.map(\.etag))
+        guard !etags.isEmpty else { return }
+        let early = repo.manifests.filter { evidence.manifests[$0.key] == nil }
+        let newest = early.sorted { $0.value.changed > $1.value.changed }.prefix(Self.earlyManifests)
+        let read = newest.map { readManifest(of: $0.key, stat: $0.value, in: repo) }
+        for manifest in Array(evidence.manifests.values) + read {
+            guard case .read(let files) = manifest else { continue }
+            for file in files.values {
+                let etag = BytePath(file.expectedDigest)
+                if etags.contains(etag) { evidence.expectedSizes[etag] = file.size }
+            }
+        }
+    }
+
+    private static let earlyManifests = 4
 
     private func readManifest(of commit: CommitHash, stat: FileStat, in repo: RepoInventory) -> ManifestEvidence {
         do throws(SystemCallFailure) {

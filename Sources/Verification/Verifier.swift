@@ -19,6 +19,8 @@ public struct VerificationOptions: Sendable {
     public var jobs: Int
     /// At most so many bytes a second are hashed; nil for as fast as it goes.
     public var bytesPerSecond: UInt64?
+    /// Asked between two reads of contents whether to stand back; nil: never.
+    public var mustPause: (@Sendable () -> Bool)?
     /// Whether remembered digests are left aside.
     public var ignoresMemory: Bool
     /// The secret that tensor names are hashed with.
@@ -75,7 +77,13 @@ public struct Verifier: Sendable {
     public func verify(
         _ selection: CacheSelection = .everything, observe: (@Sendable (ObservedRepo) -> Void)? = nil
     ) throws(SystemCallFailure) -> CacheReport? {
-        let listing = try scan.list()
+        let listing: CacheListing
+        if case .repo(let id, _) = selection {
+            guard let found = try scan.list(only: id) else { return nil }
+            listing = found
+        } else {
+            listing = try scan.list()
+        }
         var folders = listing.repos
         var onlyCommits: Set<CommitHash>?
         var isWhole = true
@@ -92,7 +100,7 @@ public struct Verifier: Sendable {
         let reports = judge(folders, listing: listing, onlyCommits: onlyCommits, observe: observe)
         if let lockScan, !lockScan.isStarted { locks.withLock { $0 = scan.scanLocks() } }
         lockScan?.join()
-        let others = isWhole ? [] : uses(by: listing.repos, besides: reports, store: listing.store)
+        let others = isWhole ? [] : try uses(besides: reports, store: listing.store)
         return report(reports, listing: listing, locks: locks.withLock { $0 }, others: others, isWhole: isWhole)
     }
 
@@ -201,14 +209,15 @@ public struct Verifier: Sendable {
     /// What the repos that were not asked for use of those that were, where it matters: they may hold what looks like an
     /// orphan, or a payload.
     private func uses(
-        by folders: [CacheListing.RepoFolder], besides reports: [RepoReport], store: StoreInventory
-    ) -> [Uses] {
+        besides reports: [RepoReport], store: StoreInventory
+    ) throws(SystemCallFailure) -> [Uses] {
         guard
             reports.contains(where: { report in
                 !report.payloads.isEmpty || report.findings.contains { $0.code == .orphanBlob }
             })
         else { return [] }
         let known = Set(reports.map(\.folder))
+        let folders = try scan.list().repos
         let scan = scan
         let cancellation = cancellation
         return mapOnThreads(options.jobs, name: "hfj-verify", folders.filter { !known.contains($0.folder) }) { folder in

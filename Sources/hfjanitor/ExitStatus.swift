@@ -10,6 +10,8 @@ enum ExitStatus: Int32 {
     case data = 65
     /// No such cache or target.
     case absent = 66
+    /// No daemon, or the Hub cannot be reached.
+    case unavailable = 69
     case cannotWrite = 73
     case cannotRead = 74
     /// Busy, in use or in flight: try later.

@@ -12,10 +12,11 @@ struct HFJanitor: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Verify.self, List.self, Ready.self, PlanCommand.self, Enforce.self, Explain.self, Remove.self, Hold.self,
+            Status.self, DaemonCommand.self, Reload.self, Verify.self, List.self, Ready.self, PlanCommand.self,
+            Enforce.self, Explain.self, Remove.self, Hold.self,
             Release.self,
             PolicyCommand.self, Doctor.self,
-        ])
+        ], defaultSubcommand: Status.self)
 }
 
 /// The program's version.

@@ -7,6 +7,8 @@ internal import Synchronization
 enum Terminal {
     /// Whether standard output is a terminal that should get colours.
     static let hasColour = isatty(STDOUT_FILENO) == 1 && wantsColour
+    /// Whether standard error, where it is a terminal, gets colours.
+    static let hasErrorColour = wantsColour
     /// Whether standard error is a terminal that can show progress.
     static let hasProgress = isatty(STDERR_FILENO) == 1 && !isDumb
 

@@ -17,16 +17,23 @@ import Testing
         "Verification": ["CacheScan", "Digests", "HubCache", "Ledger", "LinuxIO", "WeightFormats"],
         "Retention": ["HubCache"],
         "HubClient": ["CCurl", "HubCache", "LinuxIO"],
+        "SystemdSupport": ["CSystemd", "HubCache", "LinuxIO"],
         "PolicyFile": ["HubCache", "LinuxIO", "Retention", "Yams"],
         "InUse": ["CacheScan", "HubCache", "Ledger", "LinuxIO"],
         "Removal": ["CacheScan", "HubCache", "LinuxIO", "WeightFormats"],
         "Enforcement": [
             "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
         ],
+        "CacheWatch": ["HubCache", "LinuxIO"],
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
+        "Daemon": [
+            "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
+            "Retention", "SystemdSupport", "Verification",
+        ],
         "hfjanitor": [
-            "ArgumentParser", "CacheScan", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache", "HubClient",
-            "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Retention", "Verification",
+            "ArgumentParser", "CacheScan", "Daemon", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache",
+            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Retention", "SystemdSupport",
+            "Verification",
         ],
     ]
     /// Where the C library and synchronisation belong: not in pure modules.
@@ -34,7 +41,7 @@ import Testing
     private static let pure: Set<String> = ["HubCache", "WeightFormats", "Retention"]
     /// The only modules that touch memory the compiler cannot prove.
     private static let mayBeUnsafe: Set<String> = [
-        "LinuxIO", "Digests", "Ledger", "CacheScan", "HubClient", "Removal", "hfjanitor",
+        "LinuxIO", "Digests", "Ledger", "CacheScan", "HubClient", "Removal", "SystemdSupport", "hfjanitor",
     ]
 
     private struct Source: CustomTestStringConvertible, Sendable {

@@ -5,6 +5,10 @@ package import HubCache
 /// A test that could not set up what it needs.
 package struct SetupFailure: Error, CustomStringConvertible {
     package let description: String
+
+    package init(description: String) { self.description = description }
+
+    package init(_ description: String) { self.init(description: description) }
 }
 
 /// A folder of the test's own under the system's temporary one. Names are bytes, so that names no String can hold work too.

@@ -1,0 +1,186 @@
+internal import CacheScan
+internal import Enforcement
+internal import HubCache
+internal import HubClient
+internal import Ledger
+internal import LinuxIO
+internal import Retention
+internal import SystemdSupport
+internal import Verification
+
+// One pass, on a worker's thread: facts, plan, and what is done.
+extension PassOrder {
+    /// - Parameters:
+    ///   - acts: whether to carry the plan out; else only what it would do is found out.
+    ///   - say: is told of every item, as it happens.
+    /// - Returns: nil when no cache can be read.
+    func run(acts: Bool, say: @escaping @Sendable (JournalEvent) -> Void) -> PassFindings? {
+        let reading = ClockReading.now()
+        let gatherer = FactsGatherer(ledger: ledger, memory: Memory(ledger), jobs: 1, cancellation: cancellation)
+        var gathered: [GatheredCache] = []
+        for (looker, cachePolicy) in caches {
+            guard let root = try? looker.openRoot(),
+                let cache = try? gatherer.gather(root, policy: cachePolicy, of: policy, now: reading.time)
+            else { continue }
+            gathered.append(cache)
+        }
+        if cancellation.isCancelled || gathered.isEmpty { return nil }
+        var settings = Enforcer.Settings(policy: policy, now: reading.time)
+        settings.room = room
+        settings.formerPolicy = former
+        let youngest = gathered.flatMap(\.facts.revisions).map(\.youngestChange).max()
+        let isSynchronised = clockIsSynchronised()
+        settings.clock = reading.trust(earlier: ledger.lastClock, isSynchronised: isSynchronised, youngest: youngest)
+        ledger.note(clock: reading, isTrusted: isSynchronised ?? false)
+        let enforcer = Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
+        let names = EventNames(caches: gathered)
+        guard acts else {
+            let plan = enforcer.plan()
+            var findings = PassFindings(plan: plan)
+            findings.isReached = plan.caches.allSatisfy(\.isReached)
+            findings.nextDue = nextDue(gathered, now: reading.time)
+            findings.cachePaths = gathered.map(\.facts.path)
+            findings.wouldGo = plan.caches.flatMap(\.actions).prefix(Self.mostSaid).map(names.wouldRemove)
+            return findings
+        }
+        let client = HubClient(environment: hub, token: token, health: health)
+        let cancellation = cancellation
+        let report = enforcer.enforce(
+            askHub: { question in
+                switch client.availability(
+                    of: question.path, repo: question.repo, commit: question.commit, expectedEtag: question.etag,
+                    cancellation: cancellation)
+                {
+                case .confirmed: .confirmed
+                case .refused(let refusal): .refused(reason: refusal.description)
+                case .noAnswer(let silence): .none(reason: silence.description)
+                }
+            },
+            report: { event in
+                switch event {
+                case .removed(let action, let bytes): say(names.removed(action, bytes: bytes))
+                case .kept(let action, let reasons): say(names.kept(action, reasons))
+                case .failed(let action, let message): say(names.failed(action, message))
+                }
+            })
+        var findings = PassFindings(plan: report.pass.plan)
+        findings.removed = report.pass.removed.count
+        findings.removedBytes = report.pass.removedBytes()
+        findings.failed = report.pass.failed.count
+        findings.isReached = report.isReached
+        findings.isCancelled = report.pass.isCancelled
+        findings.hubSilence = report.pass.hubSilence
+        findings.ineffective = report.ineffective
+        findings.nextDue = nextDue(gathered, now: reading.time)
+        findings.cachePaths = gathered.map(\.facts.path)
+        for (action, _) in report.pass.removed { forget(action.item, of: gathered) }
+        return findings
+    }
+
+    private static let mostSaid = 100
+
+    private func forget(_ item: Item, of gathered: [GatheredCache]) {
+        guard case .revision(let cache, let index) = item else { return }
+        let facts = gathered[cache].facts
+        let revision = facts.revisions[index]
+        ledger.forget(revision: revision.commit, cache: facts.path, repo: facts.repos[revision.repo].folder.text)
+    }
+
+    /// When the next thing comes of the age that a rule or a keeper asks for: an upper bound of how long nothing changes by
+    /// itself.
+    private func nextDue(_ gathered: [GatheredCache], now: Timestamp) -> Timestamp? {
+        var next: Int64?
+        func consider(_ start: Timestamp?, _ length: Duration?) {
+            guard let start, let length else { return }
+            let time = start.nanoseconds &+ length.components.seconds &* 1_000_000_000
+            if time > now.nanoseconds, time < next ?? .max { next = time }
+        }
+        let standing = policy.rules.filter { $0.occasion == .always }
+        let ages = Set(standing.compactMap(\.olderThan))
+        let unused = Set(standing.compactMap(\.unusedFor))
+        guard !standing.isEmpty else { return nil }
+        for cache in gathered {
+            for revision in cache.facts.revisions {
+                for age in ages {
+                    consider(revision.arrived, age)
+                    consider(revision.supersededAt, age)
+                }
+                for age in unused { consider(revision.lastUse?.time, age) }
+                consider(revision.youngestChange, cache.facts.policy.minAge)
+                consider(revision.lastOpen?.time, cache.facts.policy.recentUse)
+            }
+            for file in cache.facts.files {
+                for age in ages { consider(file.stat.modified, age) }
+                for age in ages { consider(file.stat.changed, age) }
+                consider(file.stat.changed, cache.facts.policy.minAge)
+            }
+        }
+        if let former {
+            consider(former.replacedAt, max(former.policy.editGrace, policy.editGrace))
+            consider(former.replacedAt, max(former.policy.announce, policy.announce))
+        }
+        return next.map { Timestamp(nanoseconds: $0) }
+    }
+}
+
+/// Events about items of a plan.
+struct EventNames: Sendable {
+    var caches: [GatheredCache]
+
+    func removed(_ action: PlannedAction, bytes: UInt64) -> JournalEvent {
+        event(.removed, action, "removed \(name(action.item)), \(ByteWords.text(bytes)): \(action.reason.text)", bytes)
+    }
+
+    func wouldRemove(_ action: PlannedAction) -> JournalEvent {
+        var event = event(
+            .kept, action,
+            "would remove \(name(action.item)), \(ByteWords.text(action.bytes)): \(action.reason.text); the mode is observe",
+            action.bytes)
+        event.fields.code = "observe"
+        return event
+    }
+
+    func kept(_ action: PlannedAction, _ reasons: [Kept]) -> JournalEvent {
+        let why = reasons.map { "\($0.by.rawValue) (\($0.detail))" }.joined(separator: ", ")
+        var event = event(.kept, action, "kept \(name(action.item)): \(why)", action.bytes)
+        event.fields.reason = why
+        event.fields.code = reasons.first?.by.rawValue
+        return event
+    }
+
+    func failed(_ action: PlannedAction, _ message: String) -> JournalEvent {
+        var event = event(.kept, action, "could not remove \(name(action.item)): \(message)", action.bytes)
+        event.priority = .error
+        event.fields.reason = message
+        event.fields.code = "failed"
+        return event
+    }
+
+    private func event(_ kind: EventKind, _ action: PlannedAction, _ message: String, _ bytes: UInt64) -> JournalEvent {
+        let facts = caches[action.item.cache].facts
+        var fields = EventFields(cache: facts.path, rule: action.rule, reason: action.reason.text, bytes: bytes)
+        switch action.item {
+        case .revision(_, let index):
+            let revision = facts.revisions[index]
+            let repo = facts.repos[revision.repo]
+            fields.repo = repo.id.description
+            fields.revision = revision.commit
+            fields.path = repo.folder.appending("snapshots").appending(revision.commit.hex)
+        case .file(_, let index):
+            let file = facts.files[index]
+            fields.repo = file.repo.map { facts.repos[$0].id.description }
+            fields.path = file.path
+        }
+        return JournalEvent(kind, message, fields)
+    }
+
+    private func name(_ item: Item) -> String {
+        let facts = caches[item.cache].facts
+        switch item {
+        case .revision(_, let index):
+            let revision = facts.revisions[index]
+            return "\(facts.repos[revision.repo].id)@\(revision.commit.hex.prefix(12))"
+        case .file(_, let index): return facts.files[index].path.display
+        }
+    }
+}

@@ -1,0 +1,218 @@
+internal import CacheScan
+internal import Enforcement
+internal import HubCache
+internal import HubClient
+internal import Ledger
+internal import LinuxIO
+internal import Retention
+internal import SystemdSupport
+internal import Verification
+
+/// When the caches of one filesystem are planned for again.
+struct PassSchedule {
+    /// On the monotonic clock; nil: when something happens.
+    var next: UInt64?
+    var isRunning = false
+    /// Passes in a row that could free nothing although room was wanted.
+    var failures = 0
+    /// Until then want of room alone is no reason for another pass.
+    var backOffEnd: UInt64 = 0
+    /// Whether something changed since the last pass began.
+    var hasChanged = true
+    /// How long the last one took, and when it ended.
+    var duration: UInt64 = 0
+    var endedAt: UInt64 = 0
+}
+
+/// What a pass needs, as plain values for the worker's thread.
+struct PassOrder: Sendable {
+    var caches: [(looker: Looker, policy: CachePolicy)]
+    var policy: Policy
+    var former: FormerPolicy?
+    var room: UInt64?
+    var ledger: Ledger
+    var hub: HubEnvironment
+    var token: HubToken?
+    var health: HubHealth
+    var cancellation: Cancellation
+}
+
+/// What a pass came to.
+struct PassFindings: Sendable {
+    var plan: Plan
+    var removed = 0
+    var removedBytes: UInt64 = 0
+    var failed = 0
+    var isReached = true
+    var isCancelled = false
+    var hubSilence: String?
+    var ineffective: [IneffectiveEviction] = []
+    /// When a rule may take something that it did not take now.
+    var nextDue: Timestamp?
+    /// What would go, in mode observe.
+    var wouldGo: [JournalEvent] = []
+    var cachePaths: [BytePath] = []
+}
+
+extension DaemonLoop {
+    /// Whether a policy has anything to act on.
+    private func hasWork(_ cache: WatchedCache) -> Bool {
+        !inForce.policy.rules.isEmpty || cache.policy.minFree != nil || cache.policy.maxSize != nil
+    }
+
+    /// Has the caches of a cache's filesystem planned for.
+    ///
+    /// - Parameters:
+    ///   - isForSpace: because room is wanted, which is no reason while nothing could be freed and nothing changed.
+    ///   - hasChanged: because something is different.
+    func requestPass(_ cache: WatchedCache, after delay: UInt64, isForSpace: Bool = false, hasChanged: Bool = false) {
+        guard let group = cache.filesystem, hasWork(cache) else { return }
+        let now = monotonicNanoseconds()
+        var schedule = passes[group] ?? PassSchedule()
+        if hasChanged {
+            schedule.hasChanged = true
+            schedule.failures = 0
+        }
+        var time = now &+ delay
+        if isForSpace, !schedule.hasChanged { time = max(time, schedule.backOffEnd) }
+        time = max(time, schedule.endedAt &+ (isForSpace ? 2 : 20) &* schedule.duration)
+        schedule.next = min(schedule.next ?? .max, time)
+        passes[group] = schedule
+    }
+
+    func runPassIfDue(_ group: UInt64, _ now: UInt64) {
+        guard let schedule = passes[group], !schedule.isRunning, let next = schedule.next, now >= next else { return }
+        let members = caches.filter {
+            $0.filesystem == group && $0.presence == .present && $0.isInventoryDone && !$0.isUnresponsive
+        }
+        passes[group]?.next = nil
+        guard let first = members.first, members.contains(where: hasWork) else { return }
+        let remaining = members.reduce(UInt64(0)) { $0 &+ $1.space.remaining }
+        let order = PassOrder(
+            caches: members.compactMap { cache in looker(cache).map { ($0, cache.policy) } }, policy: inForce.policy,
+            former: inForce.former,
+            room: remaining > 0 && members.contains { $0.policy.minFree != nil } ? remaining : nil,
+            ledger: ledger, hub: setup.hub, token: setup.token, health: hubHealth, cancellation: cancellation)
+        passes[group]?.isRunning = true
+        passes[group]?.hasChanged = false
+        isStatusStale = true
+        // Root works in its own caches only.
+        let isForeign = effectiveUser() == 0 && members.contains { $0.owner != 0 }
+        let acts = inForce.policy.mode == .enforce && !isForeign
+        let mailbox = mailbox
+        let numbers = members.map(\.number)
+        hand(
+            first.enforcing,
+            { order.run(acts: acts) { event in mailbox.post { loop in loop.say(event) } } },
+            then: { loop, result in
+                let members = loop.caches.filter { numbers.contains($0.number) }
+                let now = monotonicNanoseconds()
+                loop.passes[group]?.isRunning = false
+                loop.passes[group]?.endedAt = now
+                loop.passes[group]?.duration = now &- next
+                loop.isStatusStale = true
+                if let result { loop.take(result, of: members, group, acts: acts, began: next) }
+            })
+    }
+
+    private func take(_ result: PassFindings, of members: [WatchedCache], _ group: UInt64, acts: Bool, began: UInt64) {
+        guard !result.isCancelled, let first = members.first else { return }
+        let now = monotonicNanoseconds()
+        lastPass.bytes = result.removedBytes
+        if result.removed > 0 || result.failed > 0 {
+            sayPass(checked: 0, removed: result.removed, errors: result.failed)
+        }
+        sayLedgerProblems()
+        for cache in members { cache.space.nextLook = now }
+        sayWhatWouldGo(result.wouldGo, group)
+        for eviction in result.ineffective {
+            raise(
+                Condition(
+                    .init(scope: "filesystem \(group)", code: "eviction-ineffective"),
+                    event: JournalEvent(
+                        .evictionIneffective,
+                        "of \(ByteWords.text(eviction.predicted)) removed from \(eviction.filesystem) only "
+                            + "\(ByteWords.text(eviction.appeared)) became free, the second time; look for snapshots of the "
+                            + "filesystem, or for processes that hold removed files: lsof +L1",
+                        EventFields(
+                            cache: first.root, bytes: eviction.predicted - min(eviction.appeared, eviction.predicted))))
+            )
+        }
+        if result.ineffective.isEmpty, result.removed > 0 {
+            clear(.init(scope: "filesystem \(group)", code: "eviction-ineffective"), saying: nil)
+        }
+        judgeTargets(result, first, group, acts: acts)
+        scheduleNext(result, group, now)
+    }
+
+    /// Raises, once, that a target cannot be reached: what is missing, what blocks, what to run.
+    private func judgeTargets(_ result: PassFindings, _ first: WatchedCache, _ group: UInt64, acts: Bool) {
+        let identity = Condition.Identity(scope: "filesystem \(group)", code: "floor-unreachable")
+        guard let place = result.plan.caches.firstIndex(where: { !$0.isReached }) else {
+            clear(
+                identity,
+                saying: JournalEvent(
+                    .floorHeld, "\((first.root ?? first.path).display): what the policy asks for can be reached again",
+                    EventFields(cache: first.root ?? first.path)))
+            return
+        }
+        let plan = result.plan.caches[place]
+        let path = result.cachePaths.indices.contains(place) ? result.cachePaths[place] : first.path
+        let missing =
+            (plan.targetFreeBytes ?? 0) > plan.freeBytesAfter ? (plan.targetFreeBytes ?? 0) - plan.freeBytesAfter : 0
+        let blockers = Set(plan.kept.compactMap { $0.reasons.first?.by.rawValue }).sorted()
+        var words = plan.notes.last ?? "the target cannot be reached"
+        if let silence = result.hubSilence {
+            words += "; the Hub does not answer (\(silence)): set 'irreplaceable: evict' to let go what it may lack"
+        }
+        raise(
+            Condition(
+                identity, detail: blockers.joined(separator: " ") + (result.hubSilence == nil ? "" : " hub"),
+                event: JournalEvent(
+                    .floorUnreachable, "\(path.display): \(words); see: hfjanitor plan",
+                    EventFields(
+                        cache: path,
+                        reason: blockers.isEmpty ? "nothing left to remove" : blockers.joined(separator: ", "),
+                        bytes: missing, freeBytes: plan.freeBytes))))
+    }
+
+    private func scheduleNext(_ result: PassFindings, _ group: UInt64, _ now: UInt64) {
+        guard var schedule = passes[group] else { return }
+        if !result.isReached, result.removed == 0 {
+            // 10 minutes, doubling to an hour.
+            let minutes = min(60, UInt64(10) << UInt64(min(schedule.failures, 3)))
+            schedule.failures += 1
+            schedule.backOffEnd = now &+ minutes &* Timers.minute
+        } else {
+            schedule.failures = 0
+            schedule.backOffEnd = 0
+        }
+        var wait = 30 * Timers.minute
+        if let due = result.nextDue {
+            let until = due.nanoseconds &- currentTime().nanoseconds
+            // A rule's limit has passed when it is later than the moment itself.
+            wait = min(wait, UInt64(max(0, until)) &+ Timers.second)
+        }
+        let next = max(now &+ wait, now &+ 20 &* schedule.duration)
+        schedule.next = min(schedule.next ?? .max, next)
+        if !result.isReached, result.removed == 0 { schedule.next = min(schedule.next ?? .max, schedule.backOffEnd) }
+        passes[group] = schedule
+    }
+
+    private func sayWhatWouldGo(_ events: [JournalEvent], _ group: UInt64) {
+        let scope = "filesystem \(group) observed"
+        let conditions = events.map { event in
+            Condition(
+                .init(
+                    scope: scope, code: "observe",
+                    subject: (event.fields.cache?.display ?? "") + "\n" + (event.fields.path?.display ?? "")),
+                event: event)
+        }
+        // What no longer would go needs no word.
+        for condition in replaceConditions(scope, conditions) { say(condition.event) }
+    }
+
+    private func replaceConditions(_ scope: String, _ new: [Condition]) -> [Condition] {
+        conditions.replace(scope: scope, with: new, now: currentTime()).toSay
+    }
+}

@@ -1,0 +1,61 @@
+internal import HubCache
+internal import LinuxIO
+internal import PolicyFile
+internal import SystemdSupport
+
+// What a policy file that was read again does.
+extension DaemonLoop {
+    func takePolicy(_ reading: PolicyWatch.Reading, _ occasion: PolicyWatch.Occasion) {
+        let verdict = inForce.take(reading, ledger: ledger, now: currentTime())
+        let identity = Condition.Identity(scope: "policy", code: "policy-rejected")
+        let file = inForce.loaded.files.first
+        switch verdict {
+        case .rejected(let problem):
+            raise(
+                Condition(
+                    identity, detail: problem,
+                    event: JournalEvent(
+                        .policyRejected, "the policy is wrong, the last good one stays: \(Self.oneLine(problem))",
+                        EventFields(path: file, code: "policy", reason: Self.oneLine(problem)))))
+        case .unchanged:
+            // An answer is due where somebody asked.
+            if occasion == .request {
+                say(
+                    JournalEvent(
+                        .policyApplied, "the policy was read again: nothing changed", EventFields(path: file)))
+            }
+        case .applied(let difference):
+            clear(identity, saying: nil)
+            say(
+                JournalEvent(
+                    .policyApplied, "the policy changed: \(difference.text)",
+                    EventFields(path: file, reason: difference.text)))
+            do throws(SystemCallFailure) { try setCaches() } catch {
+                say(
+                    JournalEvent(
+                        .watchDegraded, "cannot watch the caches of the new policy: \(error.reason)",
+                        EventFields(code: "instance-limit")))
+            }
+            for key in passes.keys {
+                passes[key]?.failures = 0
+                passes[key]?.hasChanged = true
+            }
+            let now = monotonicNanoseconds()
+            for cache in caches {
+                cache.space.nextLook = now
+                requestPass(cache, after: 0, hasChanged: true)
+            }
+        }
+        isStatusStale = true
+        timers.statusFile = 0
+        showStatus(monotonicNanoseconds())
+        if isReloading, occasion == .request {
+            isReloading = false
+            notifier.send(.ready, .status(statusText))
+        }
+    }
+
+    private static func oneLine(_ text: String) -> String {
+        text.split(separator: "\n").prefix(5).joined(separator: "; ")
+    }
+}

@@ -1,0 +1,173 @@
+internal import HubCache
+internal import LinuxIO
+internal import PolicyFile
+internal import Synchronization
+
+/// Reads the policy when its files changed, on a thread of its own.
+///
+/// inotify only says when to look; whether something changed is told by the files. What it cannot tell of, such as a link
+/// above the folder that leads elsewhere now, is found by a look every half minute.
+final class PolicyWatch: Sendable {
+    /// Why the policy was read.
+    enum Occasion: Sendable, Hashable { case edit, request }
+    typealias Reading = Result<LoadedPolicy, PolicyFailure>
+
+    private struct State {
+        var isStopped = false
+        var isRequested = false
+    }
+
+    private static let quiet: UInt64 = 2_000_000_000
+    private static let pollInterval: UInt64 = 30_000_000_000
+    /// What changes all the time is read at some point nevertheless.
+    private static let longestQuiet = 10
+
+    private let location: PolicyLocation
+    private let state = Mutex(State())
+    private let bell: WakeUp
+    private let report: @Sendable (Occasion, Reading) -> Void
+
+    /// - Throws: `SystemCallFailure` when the process may open no more descriptors.
+    init(_ location: PolicyLocation, report: @escaping @Sendable (Occasion, Reading) -> Void)
+        throws(SystemCallFailure)
+    {
+        self.location = location
+        self.report = report
+        bell = try WakeUp()
+    }
+
+    /// Reads the policy as it is now.
+    static func read(_ location: PolicyLocation) -> Reading {
+        do throws(PolicyFailure) { return .success(try PolicyLoader(location).load()) } catch {
+            return .failure(error)
+        }
+    }
+
+    /// What the files look like now: taken before they are read, so that no later change is missed.
+    var mark: Fingerprint { fingerprint() }
+
+    /// Watches from a state of the files on.
+    func start(since mark: Fingerprint) { _ = BackgroundThread(name: "policy") { self.run(since: mark) } }
+
+    /// Has it read now, changed or not.
+    func request() {
+        state.withLock { $0.isRequested = true }
+        bell.ring()
+    }
+
+    func stop() {
+        state.withLock { $0.isStopped = true }
+        bell.ring()
+    }
+
+    private func run(since mark: Fingerprint) {
+        var known = mark
+        while true {
+            let watch = try? Inotify()
+            if let watch { arm(watch) }
+            // Between the last look and arming something may have changed.
+            if fingerprint() == known, !isCalled { wait(watch, atMost: Self.pollInterval) }
+            if state.withLock({ $0.isStopped }) { return }
+            let isRequested = state.withLock { state in
+                defer { state.isRequested = false }
+                return state.isRequested
+            }
+            if isRequested {
+                known = fingerprint()
+                report(.request, Self.read(location))
+                continue
+            }
+            var found = fingerprint()
+            guard found != known else { continue }
+            for _ in 0..<Self.longestQuiet where !isCalled {
+                bell.wait(atMost: Self.quiet)
+                let next = fingerprint()
+                if next == found { break }
+                found = next
+            }
+            if isCalled { continue }
+            known = found
+            report(.edit, Self.read(location))
+        }
+    }
+
+    private var isCalled: Bool { state.withLock { $0.isStopped || $0.isRequested } }
+
+    private func wait(_ watch: Inotify?, atMost nanoseconds: UInt64) {
+        let inputs = [PolledInput(bell.raw)] + (watch.map { [PolledInput($0.raw)] } ?? [])
+        let ready = waitForInput(inputs, atMost: nanoseconds)
+        if ready[0] { bell.clear() }
+    }
+
+    // MARK: the files
+
+    private var files: [BytePath] {
+        var files = location.candidates
+        if !files.contains(location.machineFile) { files.append(location.machineFile) }
+        return files
+    }
+
+    private func arm(_ watch: Inotify) {
+        for file in files {
+            // The nearest folder that is there, so that the others are seen to be made.
+            var folder = Self.parent(of: file)
+            while true {
+                if let opened = try? OwnedDescriptor.open(trustedPath: folder, options: .directory) {
+                    _ = try? watch.watch(opened, for: .changes)
+                    break
+                }
+                if folder == "/" || folder == "." { break }
+                folder = Self.parent(of: folder)
+            }
+            if let above = try? OwnedDescriptor.open(
+                trustedPath: Self.parent(of: Self.parent(of: file)), options: .directory)
+            {
+                // A link to the folder is replaced here.
+                _ = try? watch.watch(above, for: .changes)
+            }
+            let dropIns = Self.parent(of: file).appending(PolicyLocation.dropInFolderName)
+            if let opened = try? OwnedDescriptor.open(trustedPath: dropIns, options: .directory) {
+                _ = try? watch.watch(opened, for: .changes)
+            }
+        }
+    }
+
+    private static func parent(of path: BytePath) -> BytePath {
+        path.parent.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : path.parent
+    }
+
+    private func fingerprint() -> Fingerprint {
+        var print = Fingerprint()
+        for file in files {
+            guard let folder = try? OwnedDescriptor.open(trustedPath: Self.parent(of: file), options: .directory)
+            else { continue }
+            print.add(file)
+            Self.add(try? folder.stat(), to: &print)
+            Self.add(try? folder.stat(of: file.lastComponent), to: &print)
+            let name = PolicyLocation.dropInFolderName
+            guard let dropIns = try? folder.open(name, options: .directory), let listing = try? dropIns.listDirectory()
+            else { continue }
+            Self.add(try? dropIns.stat(), to: &print)
+            for entry in listing.entries.sorted(by: { $0.name < $1.name }) where entry.name.hasSuffix(".yaml") {
+                print.add(entry.name)
+                Self.add(entry.stat, to: &print)
+            }
+        }
+        return print
+    }
+
+    /// Folders by who they are and who may write there; what else is in them does not matter.
+    private static func add(_ stat: FileStat?, to print: inout Fingerprint) {
+        guard var stat else { return print.add(UInt64(0)) }
+        // Being read is no change.
+        stat.accessed = Timestamp(nanoseconds: 0)
+        if stat.kind == .directory {
+            print.add(stat.key.device)
+            print.add(stat.key.inode)
+            print.add(UInt64(stat.permissions))
+            print.add(UInt64(stat.uid))
+        } else {
+            print.add(stat)
+        }
+    }
+}

@@ -1,0 +1,118 @@
+internal import CacheScan
+internal import HubCache
+internal import LinuxIO
+internal import Retention
+internal import SystemdSupport
+
+// Free space: asked seldom while nothing grows, often while a download nears the floor.
+extension DaemonLoop {
+    private struct SpaceLook: Sendable {
+        var free: UInt64
+        var total: UInt64
+        var filesystem: UInt64
+        var present: [BytePath: UInt64]
+    }
+
+    func lookAtSpace(_ cache: WatchedCache, _ now: UInt64) {
+        guard cache.presence == .present, cache.isInventoryDone, !cache.space.isLooking, now >= cache.space.nextLook,
+            let looker = looker(cache)
+        else { return }
+        cache.space.isLooking = true
+        let downloads = cache.repos.values.flatMap(\.downloads)
+        hand(
+            cache.measuring, of: cache,
+            { () -> SpaceLook? in
+                guard let root = try? looker.openRoot(), let filesystem = try? root.currentFilesystem() else {
+                    return nil
+                }
+                var present: [BytePath: UInt64] = [:]
+                for download in downloads {
+                    if let stat = try? root.stat(at: download.location) { present[download.location] = stat.allocated }
+                }
+                return SpaceLook(
+                    free: filesystem.availableBytes, total: filesystem.totalBytes, filesystem: filesystem.id,
+                    present: present)
+            },
+            then: { loop, cache, look in
+                cache.space.isLooking = false
+                loop.take(look, of: cache, downloads)
+            })
+    }
+
+    private func take(_ look: SpaceLook?, of cache: WatchedCache, _ downloads: [LiveDownload]) {
+        let now = monotonicNanoseconds()
+        cache.space.nextLook = now &+ (cache.policy.minFree == nil ? 5 * Timers.minute : Timers.idle)
+        guard let look else { return }
+        var remaining: UInt64 = 0
+        var isGrowing = false
+        for var download in downloads {
+            guard let present = look.present[download.location] else { continue }
+            isGrowing = isGrowing || present != download.present
+            download.present = present
+            remaining &+= download.remaining
+            for (folder, repo) in cache.repos {
+                if let index = repo.downloads.firstIndex(where: { $0.location == download.location }) {
+                    cache.repos[folder]?.downloads[index] = download
+                }
+            }
+        }
+        let hadMore = cache.space.free.map { $0 > look.free } ?? false
+        cache.space.free = look.free
+        cache.space.total = look.total
+        cache.space.remaining = remaining
+        cache.space.isGrowing = isGrowing || !downloads.isEmpty
+        cache.filesystem = look.filesystem
+        guard let floor = cache.space.floor(cache.policy) else { return }
+        // Within reach: what is under way, or a twentieth of the disk, ends below the floor.
+        let reach = floor &+ max(remaining, look.total / 20)
+        if cache.space.isGrowing || hadMore, look.free < reach {
+            cache.space.nextLook = now &+ 2 * Timers.second
+        } else if cache.space.isGrowing {
+            cache.space.nextLook = now &+ 10 * Timers.second
+        }
+        judgeFloor(cache, floor: floor)
+    }
+
+    /// Says and does what free space calls for.
+    private func judgeFloor(_ cache: WatchedCache, floor: UInt64) {
+        guard let free = cache.space.free, let group = cache.filesystem else { return }
+        let remaining = caches.filter { $0.filesystem == group }.reduce(UInt64(0)) { $0 &+ $1.space.remaining }
+        let identity = Condition.Identity(scope: "filesystem \(group)", code: "floor-breached")
+        let isBelow = free < floor
+        let isBelowSoon = !isBelow && free < floor &+ remaining
+        if isBelow || isBelowSoon {
+            let words =
+                isBelow
+                ? "\(ByteWords.text(free)) free, below the floor of \(ByteWords.text(floor))"
+                : "\(ByteWords.text(free)) free, and downloads under way need \(ByteWords.text(remaining)) more: that ends "
+                    + "below the floor of \(ByteWords.text(floor))"
+            raise(
+                Condition(
+                    identity, detail: isBelow ? "below" : "soon",
+                    event: JournalEvent(
+                        .floorBreached, "\((cache.root ?? cache.path).display): \(words)",
+                        EventFields(
+                            cache: cache.root ?? cache.path, code: isBelow ? nil : "predicted",
+                            bytes: isBelow ? floor - free : floor &+ remaining - free, freeBytes: free))))
+            requestPass(cache, after: 0, isForSpace: true)
+        } else {
+            floorHolds(cache, group, free: free)
+        }
+    }
+
+    func floorHolds(_ cache: WatchedCache, _ group: UInt64, free: UInt64) {
+        let wasBreached = clear(.init(scope: "filesystem \(group)", code: "floor-breached"), saying: nil)
+        let wasUnreachable = clear(.init(scope: "filesystem \(group)", code: "floor-unreachable"), saying: nil)
+        passes[group]?.failures = 0
+        guard wasBreached || wasUnreachable else { return }
+        say(
+            JournalEvent(
+                .floorHeld, "\((cache.root ?? cache.path).display): \(ByteWords.text(free)) free, the floor holds",
+                EventFields(cache: cache.root ?? cache.path, freeBytes: free)))
+    }
+}
+
+/// Bytes for a person: decimal units, three digits.
+enum ByteWords {
+    static func text(_ bytes: UInt64) -> String { FactValue.bytes(bytes).text }
+}

@@ -1,0 +1,100 @@
+public import HubCache
+internal import LinuxIO
+
+/// A value of a small JSON document.
+indirect enum JSONValue: Sendable {
+    case null
+    case flag(Bool)
+    case number(Int64)
+    case text(String)
+    case list([JSONValue])
+    case map([(String, JSONValue)])
+
+    static func count(_ number: UInt64) -> JSONValue { .number(Int64(clamping: number)) }
+
+    var rendered: String {
+        switch self {
+        case .null: return "null"
+        case .flag(let value): return value ? "true" : "false"
+        case .number(let value): return String(value)
+        case .text(let value): return Self.quoted(value)
+        case .list(let values): return "[" + values.map(\.rendered).joined(separator: ",") + "]"
+        case .map(let pairs):
+            return "{" + pairs.map { Self.quoted($0.0) + ":" + $0.1.rendered }.joined(separator: ",") + "}"
+        }
+    }
+
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": result += "\\" + String(scalar)
+            case "\n": result += "\\n"
+            case ..<" ":
+                let hex = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}
+
+/// The file in which a daemon says what it is doing, for `hfjanitor status` and `reload`. It is replaced as a whole, and
+/// believed only while the process that it names lives.
+public enum StatusFile {
+    /// Its name.
+    public static let name: BytePath = "daemon.json"
+
+    /// Where a daemon with this environment writes it: `$RUNTIME_DIRECTORY`, else the folder of the ledger.
+    ///
+    /// - Parameter state: the folder of the ledger.
+    public static func folder(environment: [String: String], state: BytePath?) -> BytePath? {
+        let runtime = environment["RUNTIME_DIRECTORY"].map { BytePath($0.prefix { $0 != ":" }) }
+        if let runtime, runtime.hasPrefix("/") { return runtime }
+        return state
+    }
+
+    /// The folders in which a command looks for one, the likeliest first.
+    public static func candidates(environment: [String: String], state: BytePath?) -> [BytePath] {
+        var folders: [BytePath] = []
+        if let own = folder(environment: environment, state: state) { folders.append(own) }
+        if let runtime = environment["XDG_RUNTIME_DIR"], runtime.hasPrefix("/") {
+            folders.append(BytePath(runtime).appending("hfjanitor"))
+        }
+        folders += ["/run/hfjanitor", "/var/lib/hfjanitor"]
+        if let state { folders.append(state) }
+        return folders
+    }
+
+    /// Reads the file of a folder.
+    ///
+    /// - Returns: nil where there is none that this user may believe: it belongs to this user or root.
+    public static func read(in folder: BytePath) -> [UInt8]? {
+        guard let opened = try? OwnedDescriptor.open(trustedPath: folder, options: .directory),
+            let file = try? opened.open(name), let stat = try? file.stat(), stat.kind == .regular,
+            stat.uid == effectiveUser() || stat.uid == 0 || effectiveUser() == 0, stat.permissions & 0o022 == 0
+        else { return nil }
+        return (try? file.readAll(limit: 4 << 20)) ?? nil
+    }
+
+    /// Replaces the file. What cannot be written is not: the daemon works without it.
+    static func write(_ document: JSONValue, in folder: BytePath) {
+        let temporary = BytePath(".daemon.\(ownProcess())")
+        do throws(SystemCallFailure) {
+            let opened = try OwnedDescriptor.open(trustedPath: folder, options: .directory)
+            try? opened.removeFile(temporary)
+            let file = try opened.createFile(named: temporary, permissions: 0o644)
+            try file.append(Array(document.rendered.utf8))
+            try opened.giveName(name, to: temporary)
+        } catch {
+            return
+        }
+    }
+
+    /// Takes the file away.
+    static func remove(in folder: BytePath) {
+        guard let opened = try? OwnedDescriptor.open(trustedPath: folder, options: .directory) else { return }
+        try? opened.removeFile(name)
+    }
+}

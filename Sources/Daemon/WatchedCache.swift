@@ -1,0 +1,134 @@
+internal import CacheWatch
+internal import HubCache
+internal import LinuxIO
+internal import Retention
+internal import Verification
+
+/// What the loop knows of one cache. It belongs to the loop's thread.
+final class WatchedCache {
+    /// Whether the cache can be looked at.
+    enum Presence: Equatable {
+        /// Nothing was heard of it yet.
+        case unknown
+        case present
+        case absent
+        case unreadable(errno: Int32)
+    }
+
+    /// Told apart by this from every other one of the process.
+    let number: Int
+    /// The root as it is watched: absolute, links in it not resolved.
+    let path: BytePath
+    var policy: CachePolicy
+    let verifying: Worker
+    let enforcing: Worker
+    /// Asks how much is free: a pass may take long, and the floor matters meanwhile.
+    let measuring: Worker
+    /// For what reads for a long time; made when it is first needed.
+    var reading: Worker?
+
+    var presence = Presence.unknown
+    var isUnresponsive = false
+    var degradations: Set<WatchDegradation> = []
+
+    // MARK: what was found
+
+    /// The root without links, once it was opened.
+    var root: BytePath?
+    var owner: UInt32 = 0
+    var filesystem: UInt64?
+    var isReadOnly = false
+    var repos: [BytePath: KnownRepo] = [:]
+    /// Which blobs are links to a payload: their repos' folders and names.
+    var payloadUsers: [BytePath: [BytePath: BytePath]] = [:]
+    var isInventoryDone = false
+    var bytes: UInt64 = 0
+
+    // MARK: what is to be looked at
+
+    var settle = SettleTracker<BytePath>()
+    /// The last change of a repo that was heard of, on the monotonic clock.
+    var changedAt: [BytePath: UInt64] = [:]
+    /// When the look began that is known of a repo: what an earlier one finds late is out of date.
+    var lookedAt: [BytePath: UInt64] = [:]
+    /// Repos that a look is under way of.
+    var beingLookedAt: Set<BytePath> = []
+    /// Repos that somebody works on: when to look again, and since when.
+    var live: [BytePath: LiveRepo] = [:]
+    /// When to look at the whole, on the monotonic clock.
+    var nextFullLook: UInt64?
+    var isFullLookRunning = false
+    /// Whether changes were lost since the full look that runs began.
+    var isFullLookStale = false
+    /// Whether every repo is to be read anew when the whole was looked at.
+    var isToBeReadAnew = false
+    var lookProgress: VerificationProgress?
+    var lastProgress: (value: Int, since: UInt64) = (0, 0)
+    var lastFullLookDuration: UInt64 = 0
+
+    /// Repos that are to be read behind everything else.
+    var pendingReads: [BytePath] = []
+    var isReading = false
+
+    var scrub = ScrubState()
+
+    // MARK: space
+
+    var space = SpaceState()
+
+    init(number: Int, path: BytePath, policy: CachePolicy) throws(SystemCallFailure) {
+        self.number = number
+        self.path = path
+        self.policy = policy
+        verifying = try Worker(name: "verify")
+        enforcing = try Worker(name: "enforce")
+        measuring = try Worker(name: "measure")
+    }
+
+    func stop(droppingJobs: Bool) {
+        verifying.stop(droppingJobs: droppingJobs)
+        enforcing.stop(droppingJobs: droppingJobs)
+        measuring.stop(droppingJobs: droppingJobs)
+        reading?.stop(droppingJobs: droppingJobs)
+    }
+
+    var isIdle: Bool { verifying.isIdle && enforcing.isIdle && measuring.isIdle && reading?.isIdle ?? true }
+
+    /// How it is watched, in the word of `status`.
+    var watchWord: String {
+        if isUnresponsive { return "unresponsive" }
+        if presence == .absent { return "absent" }
+        if isReadOnly { return "read-only" }
+        if degradations.contains(.networkFilesystem) || degradations.contains(.instanceLimit) { return "polling" }
+        return degradations.isEmpty ? "inotify" : "mixed"
+    }
+}
+
+/// What is kept of a repo between looks.
+struct KnownRepo {
+    var id: String
+    var states: [CommitHash: RevisionState] = [:]
+    /// Revisions that were whole once.
+    var everWhole: Set<CommitHash> = []
+    var downloads: [LiveDownload] = []
+}
+
+/// A repo that somebody works on.
+struct LiveRepo {
+    var since: UInt64
+    var nextLook: UInt64
+    var pause: UInt64
+}
+
+/// What is known of a cache's filesystem.
+struct SpaceState {
+    var free: UInt64?
+    var total: UInt64 = 0
+    /// Bytes that downloads under way still need.
+    var remaining: UInt64 = 0
+    var isGrowing = false
+    var nextLook: UInt64 = 0
+    var isLooking = false
+    /// The floor in bytes, where there is one.
+    func floor(_ policy: CachePolicy) -> UInt64? { policy.minFree?.bytes(of: total) }
+}

@@ -1,0 +1,88 @@
+internal import LinuxIO
+internal import Synchronization
+
+/// A thread that does one job after another, so that the loop never waits for a filesystem.
+final class Worker: Sendable {
+    private struct State {
+        var jobs: [@Sendable () -> Void] = []
+        var isBusy = false
+        var isStopped = false
+    }
+
+    private final class Core: Sendable {
+        let state = Mutex(State())
+        let bell: WakeUp
+
+        init() throws(SystemCallFailure) { bell = try WakeUp() }
+
+        func run() {
+            while true {
+                let (job, isOver) = state.withLock { state -> ((@Sendable () -> Void)?, Bool) in
+                    let next = state.jobs.isEmpty ? nil : state.jobs.removeFirst()
+                    state.isBusy = next != nil
+                    return (next, state.isStopped)
+                }
+                if let job {
+                    job()
+                } else if isOver {
+                    return
+                } else {
+                    bell.wait(atMost: nil)
+                }
+            }
+        }
+    }
+
+    private let core: Core
+    private let thread: BackgroundThread
+
+    /// - Throws: `SystemCallFailure` when the process may open no more descriptors.
+    init(name: String) throws(SystemCallFailure) {
+        let core = try Core()
+        self.core = core
+        thread = BackgroundThread(name: name) { core.run() }
+    }
+
+    /// Adds a job behind those that wait.
+    func add(_ job: @escaping @Sendable () -> Void) {
+        core.state.withLock { if !$0.isStopped { $0.jobs.append(job) } }
+        core.bell.ring()
+    }
+
+    /// Whether there is nothing to do.
+    var isIdle: Bool { core.state.withLock { !$0.isBusy && $0.jobs.isEmpty } }
+
+    /// Takes no further job; those that wait are still done, unless they are dropped.
+    func stop(droppingJobs: Bool) {
+        core.state.withLock { state in
+            state.isStopped = true
+            if droppingJobs { state.jobs = [] }
+        }
+        core.bell.ring()
+    }
+}
+
+/// Where workers leave what they found out, for the loop to take. Leaving something wakes the loop.
+final class Mailbox: Sendable {
+    /// What is to be done with a result, on the loop's thread.
+    typealias Letter = @Sendable (DaemonLoop) -> Void
+
+    private let letters = Mutex<[Letter]>([])
+    private let alarm = Mutex<(@Sendable () -> Void)?>(nil)
+
+    /// Says how the loop is woken from now on.
+    func setAlarm(_ wake: @escaping @Sendable () -> Void) { alarm.withLock { $0 = wake } }
+
+    func post(_ letter: @escaping Letter) {
+        letters.withLock { $0.append(letter) }
+        let wake = alarm.withLock { $0 }
+        wake?()
+    }
+
+    func take() -> [Letter] {
+        letters.withLock { letters in
+            defer { letters = [] }
+            return letters
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import ArgumentParser
+import CacheScan
+import Daemon
+import HubCache
+import HubClient
+import Ledger
+import LinuxIO
+import SystemdSupport
+
+struct DaemonCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "daemon",
+        abstract: "Watch, verify, enforce and report until stopped; what systemd runs.",
+        discussion: """
+            Without systemd it runs in the foreground the same way: Ctrl-C ends it, SIGHUP reads the policy again. What it finds \
+            and does goes to the journal, to a terminal as text, or as JSON lines to whatever standard error is.
+
+            Exit status: 0 stopped; 64 usage; 74 cannot start; 78 the policy is wrong.
+            """)
+
+    @OptionGroup var caches: CacheOptions
+
+    func run() throws {
+        try reportingFailures {
+            let environment = Terminal.environment
+            // First of all: no thread but this one may run while variables are removed.
+            let service = ServiceEnvironment.take(environment: environment)
+            let locator = CacheLocator(environment: environment)
+            let state = LedgerLocation.directory(environment: environment)
+            var setup = DaemonSetup(
+                policy: caches.policyOptions.location(),
+                caches: try caches.cache.map { try Self.absolute(BytePath(locator.expand($0))) },
+                defaultCache: try Self.absolute(locator.hubCache), stateFolder: state,
+                statusFolder: StatusFile.folder(environment: environment, state: state), version: Version.text,
+                service: service,
+                hub: HubEnvironment(environment: environment, tokenFile: locator.tokenFile),
+                wantsColour: Terminal.hasErrorColour)
+            setup.token = try Self.token(of: service)
+            switch DaemonLoop(setup).run() {
+            case .stopped: return .good
+            case .badPolicy: return .policy
+            case .failed(let reason): throw CommandFailure(status: .cannotRead, message: reason)
+            }
+        }
+    }
+
+    /// The token of `LoadCredential=hf-token`.
+    private static func token(of service: ServiceEnvironment) throws -> HubToken? {
+        do throws(CredentialFailure) {
+            guard let bytes = try Credentials(service).read("hf-token") else { return nil }
+            return (try? HubToken(cleaning: String(decoding: bytes, as: UTF8.self))) ?? nil
+        } catch {
+            throw CommandFailure(status: .permission, message: error.description)
+        }
+    }
+
+    private static func absolute(_ path: BytePath) throws -> BytePath {
+        if path.hasPrefix("/") { return path }
+        do throws(SystemCallFailure) {
+            let here = try OwnedDescriptor.open(trustedPath: ".", options: .directory).currentPath()
+            return path == "." ? here : here.appending(path)
+        } catch {
+            throw CommandFailure(status: .cannotRead, message: "cannot tell the working directory: \(error.reason)")
+        }
+    }
+}
