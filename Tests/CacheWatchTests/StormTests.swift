@@ -32,9 +32,10 @@ import Testing
         _ = table.endAdding(7, as: WatchNode(unit: unit, kind: .blobs))
         _ = table.endAdding(8, as: WatchNode(unit: WatchTable.root, kind: .root))
         var marks = Marks()
-        for number in 0..<200_000 {
+        for number in 0..<20_000 {
             let name = BytePath("\(number)")
-            for (watch, mask) in [(7, InotifyMask.open), (7, .create), (8, .create), (9, .create)] as [(Int32, _)] {
+            let kinds: [(Int32, InotifyMask)] = [(7, .open), (7, .create), (8, .create), (9, .create)]
+            for (watch, mask) in kinds {
                 let event = InotifyEvent(watch: watch, mask: mask, name: name)
                 table.apply(event, at: Timestamp(seconds: 1), limit: 1000, to: &marks) { _ in false }
             }
@@ -56,7 +57,7 @@ import Testing
             try watch.wait(for: .repoChanged(cache: cache.path, folder: repo.folder))
             let queue = try String(contentsOfFile: "/proc/sys/fs/inotify/max_queued_events", encoding: .utf8)
             let length = Int(queue.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 16384
-            for number in 0..<(length / 2) { try repo.ref("x\(number % 7)", commit(1)) }
+            for number in 0..<(length / 2) { try repo.ref(BytePath("x\(number % 7)"), commit(1)) }
             let late = cache.repo("late/one")
             try late.ref("main", commit(1))
             watch.clear()
