@@ -65,7 +65,7 @@ import Testing
             try cache.outer.write("disk/refs/main", commit(1))
             try cache.outer.link(cache.place(linked.folder), to: "../disk")
             try watch.wait(for: .repoChanged(cache: cache.path, folder: linked.folder))
-            try watch.wait("three repos") { _ in watch.watcher.status[0].repos == 2 }
+            try watch.wait("two repos") { _ in watch.watcher.status[0].repos == 2 }
             watch.clear()
             try cache.outer.write("disk/refs/main", commit(2))
             try watch.wait(for: .repoChanged(cache: cache.path, folder: linked.folder))
@@ -113,7 +113,7 @@ import Testing
             let watch = try Watch(cache.path, limits: limits)
             for number in 0..<5 { try cache.repo("org/m\(number)").ref("main", commit(1)) }
             try watch.wait(for: .degraded(cache: cache.path, .tooManyRepos), .overflow(cache: cache.path))
-            #expect(watch.watcher.status[0].repos == 3)
+            try watch.wait("three repos") { _ in watch.watcher.status[0].repos == 3 }
             for number in 0..<4 { cache.outer.delete(cache.place(cache.repo("org/m\(number)").folder)) }
             try watch.wait(for: .restored(cache: cache.path, .tooManyRepos))
         }
