@@ -7,6 +7,8 @@ struct ArmingLoop: ~Copyable {
     private var state = RootState.unknown
     private var nextRootLook: UInt64 = 0
     private var nextSweep: UInt64 = .max
+    /// How long the last sweep took.
+    private var sweepTime: UInt64 = 0
     /// Where the root really is, and the mounts that matter there, as of the last look.
     private var place: BytePath = .empty
     private var mounts: [MountTable.Entry]?
@@ -49,7 +51,12 @@ struct ArmingLoop: ~Copyable {
         guard let root = openRoot(work, isDue: isRootDue, now: now) else { return }
         guard case .present = state else { return }
         if work.isEverything || haveMountsChanged(root, isDue: isRootDue) { armEverything(root, isFirst: false) }
-        if isSweepDue { sweep(root) }
+        if isSweepDue {
+            let began = monotonicNanoseconds()
+            sweep(root)
+            sweepTime = monotonicNanoseconds() - began
+            nextSweep = .max
+        }
         arm(root, units: work.units)
         updateCondition()
     }
@@ -377,8 +384,8 @@ struct ArmingLoop: ~Copyable {
             nextSweep = .max
             return
         }
-        let now = monotonicNanoseconds()
-        if nextSweep == .max || nextSweep <= now { nextSweep = now &+ monitor.limits.sweepInterval }
+        guard nextSweep == .max else { return }
+        nextSweep = monotonicNanoseconds() &+ max(monitor.limits.sweepInterval, sweepTime &* 10)
     }
 }
 
