@@ -7,7 +7,11 @@ struct ArmingLoop: ~Copyable {
     private var state = RootState.unknown
     private var nextRootLook: UInt64 = 0
     private var nextSweep: UInt64 = .max
-    private var mounts: [[UInt8]]?
+    /// How long the last sweep took.
+    private var sweepTime: UInt64 = 0
+    /// Where the root really is, and the mounts that matter there, as of the last look.
+    private var place: BytePath = .empty
+    private var mounts: [MountTable.Entry]?
     private var hasInstance = true
     /// Whether the kernel had no room for another watch since the last sweep.
     private var isFull = false
@@ -47,7 +51,12 @@ struct ArmingLoop: ~Copyable {
         guard let root = openRoot(work, isDue: isRootDue, now: now) else { return }
         guard case .present = state else { return }
         if work.isEverything || haveMountsChanged(root, isDue: isRootDue) { armEverything(root, isFirst: false) }
-        if isSweepDue { sweep(root) }
+        if isSweepDue {
+            let began = monotonicNanoseconds()
+            sweep(root)
+            sweepTime = monotonicNanoseconds() - began
+            nextSweep = .max
+        }
         arm(root, units: work.units)
         updateCondition()
     }
@@ -63,7 +72,7 @@ struct ArmingLoop: ~Copyable {
 
     private mutating func openRoot(_ work: ArmingWork, isDue: Bool, now: UInt64) -> OpenRoot? {
         do throws(SystemCallFailure) {
-            let root = try Self.open(monitor.path)
+            let root = try Self.open(monitor)
             isDue ? present(root, isLost: work.isRootLost) : presentUnasked(root, isLost: work.isRootLost)
             nextRootLook = isDue ? now &+ monitor.limits.rootInterval : nextRootLook
             return root
@@ -75,20 +84,21 @@ struct ArmingLoop: ~Copyable {
             }
             absent()
             // What is there by now was made before the folder above was watched.
-            guard let root = try? Self.open(monitor.path) else { return nil }
+            guard let root = try? Self.open(monitor) else { return nil }
             present(root, isLost: true)
             return root
         }
     }
 
-    private static func open(_ path: BytePath) throws(SystemCallFailure) -> OpenRoot {
-        let folder = try OwnedDescriptor.open(trustedPath: path, options: [.directory, .keepAccessTime])
+    private static func open(_ monitor: CacheMonitor) throws(SystemCallFailure) -> OpenRoot {
+        let folder = try OwnedDescriptor.open(trustedPath: monitor.path, options: [.directory, .keepAccessTime])
         let stat = try folder.stat()
         let kind = try folder.filesystem().kind
         return OpenRoot(
             folder: folder, stat: stat,
             info: UnitWalk.RootInfo(
-                device: stat.key.device, owner: stat.uid, isRemote: kind.tellsNoEvents,
+                device: stat.key.device, owner: stat.uid,
+                isRemote: kind.tellsNoEvents || monitor.limits.pollsEverything,
                 countsFolders: kind.hasTrustworthyLeases))
     }
 
@@ -105,7 +115,9 @@ struct ArmingLoop: ~Copyable {
         switch previous {
         case .unknown: break
         case .present(key) where !isLost: return
-        case .present: monitor.note(.replaced)
+        case .present:
+            noteUnmount()
+            monitor.note(.replaced)
         case .unreadable(_, key) where !isLost:
             monitor.note(.back)
             armEverything(root, isFirst: false)
@@ -132,7 +144,10 @@ struct ArmingLoop: ~Copyable {
             watchAncestor(monitor.inotify)
             return
         }
-        if state != .absent { monitor.note(.gone) }
+        if state != .absent {
+            noteUnmount()
+            monitor.note(.gone)
+        }
         state = .absent
         monitor.setArmed(false)
         monitor.mark { $0.degradations = [] }
@@ -168,15 +183,23 @@ struct ArmingLoop: ~Copyable {
 
     private mutating func haveMountsChanged(_ root: borrowing OpenRoot, isDue: Bool) -> Bool {
         guard isDue else { return false }
-        let found = Self.mounts(at: root)
-        defer { mounts = found }
-        return found != mounts || found == nil
+        let old = mounts
+        lookAtMounts(root)
+        return old != mounts || mounts == nil
     }
 
-    /// What is mounted at the root, below it and above it.
-    private static func mounts(at root: borrowing OpenRoot) -> [[UInt8]]? {
-        guard let path = try? root.folder.currentPath() else { return nil }
-        return MountTable.lines(concerning: path)
+    private mutating func lookAtMounts(_ root: borrowing OpenRoot) {
+        place = (try? root.folder.currentPath()) ?? monitor.path
+        mounts = MountTable.entries(concerning: place)
+    }
+
+    /// Tells when the mount that the root was on is there no more. inotify tells it too, but not in time.
+    private func noteUnmount() {
+        let containing = (mounts ?? []).filter { place.relative(to: $0.point) != nil || $0.point == "/" }
+        guard let mount = containing.max(by: { $0.point.bytes.count < $1.point.bytes.count }),
+            let now = MountTable.entries(concerning: place), !now.contains(where: { $0.isSameMount(as: mount) })
+        else { return }
+        monitor.note(.unmounted)
     }
 
     // MARK: arming
@@ -187,7 +210,7 @@ struct ArmingLoop: ~Copyable {
         if !root.info.isRemote { inotify = try? Inotify() }
         hasInstance = inotify != nil || root.info.isRemote
         isFull = false
-        mounts = Self.mounts(at: root)
+        lookAtMounts(root)
         monitor.reset(inotify: inotify)
         armEverything(root, isFirst: true)
         updateCondition()
@@ -304,7 +327,10 @@ struct ArmingLoop: ~Copyable {
         }
         var isTooMany = false
         monitor.mark { isTooMany = $0.degradations.contains(.tooManyRepos) }
-        if isTooMany { monitor.mark { $0.isOverflown = true } }
+        if isTooMany {
+            monitor.mark { $0.isOverflown = true }
+            pollRootList(root)
+        }
         for (number, unit) in units {
             if monitor.isStopped { return }
             var isChanged = unit.isTooBig
@@ -358,8 +384,8 @@ struct ArmingLoop: ~Copyable {
             nextSweep = .max
             return
         }
-        let now = monotonicNanoseconds()
-        if nextSweep == .max || nextSweep <= now { nextSweep = now &+ monitor.limits.sweepInterval }
+        guard nextSweep == .max else { return }
+        nextSweep = monotonicNanoseconds() &+ max(monitor.limits.sweepInterval, sweepTime &* 10)
     }
 }
 

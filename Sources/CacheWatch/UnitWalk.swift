@@ -153,17 +153,17 @@ struct UnitWalk {
         _ folder: borrowing OwnedDescriptor, _ kind: WatchedKind, at path: BytePath, commit: UInt16, depth: Int
     ) throws(SystemCallFailure) {
         guard try enter(folder, kind, at: path, commit: commit, mayBeLeaf: true) else { return }
-        if kind == .refs, result.polled != nil {
-            // Clients before 1.18 write refs in place, which the folder does not show.
-            for (name, _) in try folder.names(ofKinds: [.regular]) {
+        // Clients before 1.18 write refs in place, which the folder does not show.
+        let areFilesPolled = kind == .refs && result.polled != nil
+        for (name, childKind) in try folder.names(ofKinds: areFilesPolled ? [.directory, .regular] : [.directory]) {
+            guard childKind == .directory else {
                 if let stat = try? folder.stat(of: name) { note(stat, at: path.appending(name)) }
+                continue
             }
-        }
-        guard depth < Self.depthLimit else {
-            result.isTooBig = true
-            return
-        }
-        for (name, _) in try folder.names(ofKinds: [.directory]) {
+            guard depth < Self.depthLimit else {
+                result.isTooBig = true
+                return
+            }
             descend(name, of: folder, at: path) { (walk, child, path) throws(SystemCallFailure) in
                 try walk.visitTree(child, kind, at: path, commit: commit, depth: depth + 1)
             }

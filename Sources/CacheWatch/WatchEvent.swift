@@ -36,7 +36,7 @@ public enum OpenedFile: Hashable, Sendable {
 public enum RootChange: Hashable, Sendable {
     /// It is not there any more, or was not there at the start.
     case gone
-    /// Its filesystem was unmounted.
+    /// Its filesystem was unmounted; what is there now follows, `gone` or `replaced`.
     case unmounted
     /// It is there again, or may be read again.
     case back

@@ -10,6 +10,8 @@ public struct WatchLimits: Sendable, Hashable {
     public var responseLimit: UInt64 = 30_000_000_000
     /// How long events gather in the kernel before the next ones are read.
     public var gatherTime: UInt64 = 5_000_000
+    /// Whether inotify is not used at all, for filesystems that other hosts change and whose kind does not say so.
+    public var pollsEverything = false
     /// Repos watched in one cache. With more, everything is reported as stale at every sweep.
     public var repos = 100_000
     /// Folders watched in one repo; a repo with more is polled.

@@ -315,7 +315,6 @@ struct WatchTable {
 
     private mutating func applyToRoot(_ event: InotifyEvent, isAboutItself: Bool, marks: inout Marks) {
         if isAboutItself || event.name.isEmpty {
-            if event.mask.contains(.unmounted) { marks.note(.unmounted) }
             if isAboutItself { work.isRootLost = work.isRootLost || event.mask.contains(.ignored) }
             work.isRoot = true
             marks.isRootChanged = true

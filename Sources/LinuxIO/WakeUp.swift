@@ -72,11 +72,27 @@ public final class MountTable: Sendable {
     /// The descriptor on which poll(2) tells of each change once, as POLLPRI.
     package var raw: Int32 { descriptor.raw }
 
-    /// The lines of the mounts at a folder, below it and above it; nil where the table cannot be read or is huge. Asks no
-    /// filesystem.
+    /// One mount.
+    public struct Entry: Hashable, Sendable {
+        /// Where it is mounted.
+        public var point: BytePath
+        /// The whole line.
+        public var line: [UInt8]
+
+        /// Whether both are one mount, with the same options or others.
+        public func isSameMount(as other: Entry) -> Bool { identity == other.identity }
+
+        /// Its id, its parent's, the device and what of it is mounted.
+        private var identity: ArraySlice<UInt8> {
+            let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 4)
+            return fields.count > 4 ? line[..<fields[4].startIndex] : line[...]
+        }
+    }
+
+    /// The mounts at a folder, below it and above it; nil where the table cannot be read or is huge. Asks no filesystem.
     ///
     /// - Parameter folder: absolute, without links.
-    public static func lines(concerning folder: BytePath) -> [[UInt8]]? {
+    public static func entries(concerning folder: BytePath) -> [Entry]? {
         guard let file = try? OwnedDescriptor.open(trustedPath: "/proc/self/mountinfo"),
             let content = try? file.readAll(limit: 8 << 20)
         else { return nil }
@@ -85,7 +101,7 @@ public final class MountTable: Sendable {
             guard fields.count > 4 else { return nil }
             let point = BytePath(bytes: unescape(fields[4]))
             let concerns = point == "/" || folder.relative(to: point) != nil || point.relative(to: folder) != nil
-            return concerns ? Array(line) : nil
+            return concerns ? Entry(point: point, line: Array(line)) : nil
         }
     }
 

@@ -18,8 +18,12 @@ final class Watch {
     private static let probe: BytePath = "models--end--probe"
     /// Starts watching.
     ///
-    /// - Parameter isPresent: whether to wait until everything is watched.
-    init(_ cache: BytePath, limits: WatchLimits = WatchLimits(), isPresent: Bool = true) throws {
+    /// - Parameters:
+    ///   - isPresent: whether to wait until everything is watched.
+    ///   - keepsFirst: whether what came until then is kept.
+    init(_ cache: BytePath, limits: WatchLimits = WatchLimits(), isPresent: Bool = true, keepsFirst: Bool = false)
+        throws
+    {
         self.cache = cache
         if isPresent {
             try FileManager.default.createDirectory(
@@ -28,7 +32,7 @@ final class Watch {
         watcher = try CacheWatcher(caches: [cache], limits: limits)
         if isPresent {
             try wait("armed") { $0.contains(.armed(cache: cache)) }
-            clear()
+            if !keepsFirst { clear() }
         }
     }
 
