@@ -99,6 +99,12 @@ func run(_ command: String, _ arguments: [String], environment: [String: String]
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = FileHandle(forWritingAtPath: "\(folder.path)/output")
     process.standardError = FileHandle(forWritingAtPath: "\(folder.path)/errors")
+    // Threads of the test runner block signals, and a command inherits that.
+    var none = sigset_t()
+    var usual = sigset_t()
+    unsafe sigemptyset(&none)
+    unsafe pthread_sigmask(SIG_SETMASK, &none, &usual)
+    defer { unsafe pthread_sigmask(SIG_SETMASK, &usual, nil) }
     try process.run()
     process.waitUntilExit()
     let isSignal = process.terminationReason == .uncaughtSignal
