@@ -68,6 +68,13 @@ func needRoot() throws {
     if !isRoot { try Test.cancel("this test needs root") }
 }
 
+/// Skips a test where root may not do what root usually may, as in most containers.
+func needNamespaces() throws {
+    if try run("unshare", ["--mount", "--pid", "--fork", "true"]).status != 0 {
+        try Test.cancel("this test needs namespaces, which may not be made here")
+    }
+}
+
 /// Where a command is; nil when it is not installed.
 func find(_ command: String) -> String? {
     ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/lib/systemd", "/lib/systemd"].map { "\($0)/\(command)" }

@@ -205,7 +205,7 @@ private enum Units {
         try need(find("systemd") != nil, "systemd")
         let result = try run(sourceTree.appending(path: "Tests/Systemd/\(script)").path, arguments)
         // What this machine's kernel or container does not allow; the script says what.
-        if result.status == 69 { try need(false, "a machine on which systemd boots: \(result.errors)") }
+        if result.status == 69 { try Test.cancel("systemd cannot be booted here: \(result.errors)") }
         #expect(result.status == 0, "\(result.everything)")
         #expect(result.output.contains("ok - ") && !result.output.contains("not ok - "))
     }
