@@ -145,7 +145,8 @@ let package = Package(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "SystemdSupportTests", dependencies: ["SystemdSupport", "HubCache", "LinuxIO", "TestSupport"],
+            name: "SystemdSupportTests",
+            dependencies: ["SystemdSupport", "HubCache", "LinuxIO", "TestSupport", "hfjanitor"],
             swiftSettings: strict),
         .testTarget(
             name: "EnforcementTests",

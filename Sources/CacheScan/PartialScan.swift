@@ -28,7 +28,7 @@ extension CacheScan {
             let listing = try list()
             return listing.repos.contains { $0.id == id } ? listing : nil
         }
-        guard let folder = try folder(of: id) else { return nil }
+        guard let folder = try repoFolder(id.folder) else { return nil }
         var listing = CacheListing()
         listing.store.scannedAt = currentTime()
         listing.repos = [folder]

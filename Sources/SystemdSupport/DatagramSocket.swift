@@ -1,4 +1,5 @@
 internal import CSystemd
+internal import Glibc
 internal import HubCache
 internal import LinuxIO
 
@@ -22,7 +23,7 @@ final class DatagramSocket: Sendable {
         // Both pointers are used during the call only.
         unsafe name.bytes.withUnsafeBytes { address in
             unsafe bytes.withUnsafeBytes { message in
-                guard let to = address.baseAddress, let from = message.baseAddress else { return -22 }
+                guard let to = address.baseAddress, let from = message.baseAddress else { return -EINVAL }
                 return unsafe hfj_send_datagram(descriptor.raw, to, address.count, from, message.count)
             }
         }
@@ -32,7 +33,7 @@ final class DatagramSocket: Sendable {
     func sendInMemory(_ bytes: [UInt8]) -> Int32 {
         unsafe name.bytes.withUnsafeBytes { address in
             unsafe bytes.withUnsafeBytes { message in
-                guard let to = address.baseAddress, let from = message.baseAddress else { return -22 }
+                guard let to = address.baseAddress, let from = message.baseAddress else { return -EINVAL }
                 return unsafe hfj_send_sealed_memory(descriptor.raw, to, address.count, from, message.count)
             }
         }

@@ -50,7 +50,7 @@ public struct ServiceEnvironment: Sendable {
         let isReceiver = environment["LISTEN_PID"].map { Int32($0) == processID } ?? false
         let count = environment["LISTEN_FDS"].flatMap { Int($0) } ?? 0
         if isReceiver, (1...Self.socketLimit).contains(count) {
-            let names = (environment["LISTEN_FDNAMES"] ?? "").split(separator: ":", omittingEmptySubsequences: false)
+            let names = environment["LISTEN_FDNAMES"]?.split(separator: ":", omittingEmptySubsequences: false) ?? []
             listenNames = (0..<count).map { names.count == count ? String(names[$0]) : "unknown" }
         } else {
             listenNames = []

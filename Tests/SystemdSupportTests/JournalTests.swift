@@ -167,6 +167,7 @@ private final class RealJournal {
 
     init() throws {
         try needRoot()
+        try needNamespaces()
         try need(find("systemd-journald") != nil && find("journalctl") != nil, "systemd-journald")
         try need(FileManager.default.fileExists(atPath: "/etc/systemd/journald.conf"), "/etc/systemd/journald.conf")
         process.executableURL = URL(fileURLWithPath: "/usr/bin/unshare")

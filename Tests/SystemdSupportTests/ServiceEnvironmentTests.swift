@@ -115,12 +115,12 @@ import Testing
                 // What was wrong is closed, not kept.
                 #expect(fcntl(first + 1, F_GETFD) == -1)
                 let control = try activation.takeListener(named: "control")
-                let number = control?.raw
-                #expect(number == first)
                 let isControlThere = try activation.takeListener(named: "control") != nil
                 #expect(!isControlThere)
                 #expect(activation.names == ["left"])
                 #expect(fcntl(first, F_GETFD) >= 0)
+                let number = control?.raw
+                #expect(number == first)
             }
             // The value is gone, and what nobody took with it; the taken one with its owner.
             #expect(fcntl(first + 5, F_GETFD) == -1)

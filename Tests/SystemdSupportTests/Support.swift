@@ -68,6 +68,13 @@ func needRoot() throws {
     if !isRoot { try Test.cancel("this test needs root") }
 }
 
+/// Skips a test where root may not do what root usually may, as in most containers.
+func needNamespaces() throws {
+    if try run("unshare", ["--mount", "--pid", "--fork", "true"]).status != 0 {
+        try Test.cancel("this test needs namespaces, which may not be made here")
+    }
+}
+
 /// Where a command is; nil when it is not installed.
 func find(_ command: String) -> String? {
     ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/lib/systemd", "/lib/systemd"].map { "\($0)/\(command)" }
@@ -99,6 +106,12 @@ func run(_ command: String, _ arguments: [String], environment: [String: String]
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = FileHandle(forWritingAtPath: "\(folder.path)/output")
     process.standardError = FileHandle(forWritingAtPath: "\(folder.path)/errors")
+    // Threads of the test runner block signals, and a command inherits that.
+    var none = sigset_t()
+    var usual = sigset_t()
+    unsafe sigemptyset(&none)
+    unsafe pthread_sigmask(SIG_SETMASK, &none, &usual)
+    defer { unsafe pthread_sigmask(SIG_SETMASK, &usual, nil) }
     try process.run()
     process.waitUntilExit()
     let isSignal = process.terminationReason == .uncaughtSignal
