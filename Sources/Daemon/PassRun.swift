@@ -18,9 +18,13 @@ extension PassOrder {
         let reading = ClockReading.now()
         let gatherer = FactsGatherer(ledger: ledger, memory: Memory(ledger), jobs: 1, cancellation: cancellation)
         var gathered: [GatheredCache] = []
-        for (looker, cachePolicy) in caches {
-            guard let root = try? looker.openRoot(),
-                let cache = try? gatherer.gather(root, policy: cachePolicy, of: policy, now: reading.time)
+        let opened = caches.compactMap { entry in (try? entry.0.openRoot()).map { ($0, entry.1) } }
+        // Somebody else's pass is as good as ours; the next look at the floor tells whether it was enough.
+        let lock = acts ? PassLock(opened.map(\.0)) : nil
+        if acts && lock == nil { return nil }
+        defer { withExtendedLifetime(lock) {} }
+        for (root, cachePolicy) in opened {
+            guard let cache = try? gatherer.gather(root, policy: cachePolicy, of: policy, now: reading.time)
             else { continue }
             gathered.append(cache)
         }
@@ -31,7 +35,11 @@ extension PassOrder {
         let youngest = gathered.flatMap(\.facts.revisions).map(\.youngestChange).max()
         let isSynchronised = clockIsSynchronised()
         settings.clock = reading.trust(earlier: ledger.lastClock, isSynchronised: isSynchronised, youngest: youngest)
-        ledger.note(clock: reading, isTrusted: isSynchronised ?? false)
+        // A reading that is not believed must not make the next one believable, nor forget what protects.
+        if settings.clock == .trusted || isSynchronised == true {
+            ledger.note(clock: reading, isTrusted: isSynchronised ?? false)
+            ledger.prune(now: reading.time)
+        }
         let enforcer = Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
         let names = EventNames(caches: gathered)
         guard acts else {

@@ -83,10 +83,10 @@ public enum StatusFile {
         let temporary = BytePath(".daemon.\(ownProcess())")
         do throws(SystemCallFailure) {
             let opened = try OwnedDescriptor.open(trustedPath: folder, options: .directory)
-            try? opened.removeFile(temporary)
-            let file = try opened.createFile(named: temporary, permissions: 0o644)
-            try file.append(Array(document.rendered.utf8))
-            try opened.giveName(name, to: temporary)
+            try? opened.unlink(temporary)
+            let file = try opened.createFile(temporary, permissions: 0o644)
+            try file.write(Array(document.rendered.utf8))
+            try opened.rename(temporary, to: opened, name, .replace)
         } catch {
             return
         }
@@ -95,6 +95,6 @@ public enum StatusFile {
     /// Takes the file away.
     static func remove(in folder: BytePath) {
         guard let opened = try? OwnedDescriptor.open(trustedPath: folder, options: .directory) else { return }
-        try? opened.removeFile(name)
+        try? opened.unlink(name)
     }
 }

@@ -124,8 +124,7 @@ extension ActionOutcome {
         case .kept(let reasons): self = .kept(reasons)
         case .undone(let reason): self = .kept([Kept(by: .lock, reason)])
         case .failed(let failure):
-            let isPermission = SystemCallFailure(call: "", errno: failure.errno, subject: .empty).isPermission
-            self = .failed("\(failure.what): \(failure.remedy)", isPermission: isPermission)
+            self = .failed("\(failure.what): \(failure.remedy)", isPermission: failure.isPermission)
         }
     }
 }
@@ -133,10 +132,10 @@ extension ActionOutcome {
 extension Enforcer {
     /// Finishes or undoes what an earlier run was killed in the middle of, in one cache.
     ///
-    /// - Returns: a line for a person for each operation that was found.
+    /// - Returns: a line for a person for each operation that was found, and whether it could be dealt with.
     /// - Throws: `SystemCallFailure` when the root cannot be listed.
     public static func recover(_ root: CacheRoot, ledger: Ledger, cancellation: Cancellation)
-        throws(SystemCallFailure) -> [String]
+        throws(SystemCallFailure) -> [(text: String, isDealtWith: Bool)]
     {
         let probe = UseProbe(root: root, ledger: ledger, assumeUnusedAfter: nil, now: currentTime())
         let remover = Remover(
@@ -144,11 +143,11 @@ extension Enforcer {
         return try remover.recover().map { outcome in
             let name = "\(outcome.folder.display)/.hfjanitor/\(outcome.operation.display)"
             switch outcome.result {
-            case .finished(let bytes): return "finished \(name), which freed \(bytes) bytes"
-            case .undone: return "undid \(name)"
-            case .live: return "\(name) is under way"
-            case .left(let reason): return "\(name) was left alone: \(reason)"
-            case .failed(let failure): return "\(name): \(failure.what): \(failure.remedy)"
+            case .finished(let bytes): return ("finished \(name), which freed \(bytes) bytes", true)
+            case .undone: return ("undid \(name)", true)
+            case .live: return ("\(name) is under way", true)
+            case .left(let reason): return ("\(name) was left alone: \(reason)", false)
+            case .failed(let failure): return ("\(name): \(failure.what): \(failure.remedy)", false)
             }
         }
     }
@@ -173,6 +172,7 @@ extension Enforcer {
                 }
                 return overrides.applied(to: reasons.filter { Self.honouredByName.contains($0.by) })
             },
+            inUse: { key, _ in UseProbe.answerWithoutLease(for: key, in: root) },
             assumesUnused: { repo, commit in
                 if overrides.assumesUnused { return true }
                 guard let unusedAfter else { return false }

@@ -129,6 +129,7 @@ struct FactsBuilder {
         for (index, use) in judgement.revisions.enumerated() {
             facts.revisions[index].lastUse = use.lastUse
             facts.revisions[index].lastOpen = use.lastOpen
+            facts.revisions[index].sweptRead = use.sweptRead
             if let moved = facts.revisions[index].supersededAt, let open = use.lastOpen, open.time > moved {
                 facts.revisions[index].supersededAt = nil
             }

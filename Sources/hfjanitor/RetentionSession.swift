@@ -17,7 +17,7 @@ struct RetentionSession {
     private let absentDefault: BytePath?
     private let ledger: Ledger
     /// Held by one who acts by rules.
-    private let lock: EnforcementLock?
+    private let lock: PassLock?
 
     var gathered: [GatheredCache] { enforcer.caches }
 
@@ -45,7 +45,11 @@ struct RetentionSession {
                     "\(problem); what was opened, was whole once or is pinned no more is not known, so nothing is removed: "
                     + "repair it, or set STATE_DIRECTORY to a folder of your own")
         }
-        lock = needsMemory ? try EnforcementLock(opened.roots) : nil
+        lock = needsMemory ? PassLock(opened.roots) : nil
+        if needsMemory, lock == nil {
+            throw CommandFailure(
+                status: .busy, message: "another pass is at work on this cache; try again when it is done")
+        }
         Interruption.install()
         raiseDescriptorLimit()
         if isActing { try Self.recover(opened.roots, ledger, enforcer: policy.enforcer) }
@@ -84,6 +88,8 @@ struct RetentionSession {
             // A reading that is not believed must not make the next one believable.
             if settings.clock == .trusted || isSynchronised == true {
                 ledger.note(clock: reading, isTrusted: isSynchronised ?? false)
+                // By a wrong clock it would forget what protects.
+                if isActing { ledger.prune(now: reading.time) }
             }
         }
         enforcer = Enforcer(
@@ -114,7 +120,7 @@ struct RetentionSession {
         for root in roots where FactsGatherer.refusal(of: root, enforcer: enforcer) == nil {
             do throws(SystemCallFailure) {
                 try Enforcer.recover(root, ledger: ledger, cancellation: Interruption.cancellation)
-                    .forEach(Terminal.complain)
+                    .forEach { Terminal.complain($0.text) }
             } catch {
                 throw CommandFailure(
                     status: error.isPermission ? .permission : .cannotRead,
