@@ -160,14 +160,20 @@ extension DaemonLoop {
         let path = result.cachePaths.indices.contains(place) ? result.cachePaths[place] : first.path
         let missing =
             (plan.targetFreeBytes ?? 0) > plan.freeBytesAfter ? (plan.targetFreeBytes ?? 0) - plan.freeBytesAfter : 0
-        let blockers = Set(plan.kept.compactMap { $0.reasons.first?.by.rawValue }).sorted()
+        var bytesKept: [Keeper: UInt64] = [:]
+        for kept in plan.kept {
+            if let keeper = kept.reasons.first?.by { bytesKept[keeper, default: 0] &+= kept.bytes }
+        }
+        let blockers = bytesKept.keys.sorted().map(\.rawValue)
+        // What comes and goes beside the one that holds the most is no other alarm.
+        let mostly = bytesKept.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key.rawValue ?? ""
         var words = plan.notes.last ?? "the target cannot be reached"
         if let silence = result.hubSilence {
             words += "; the Hub does not answer (\(silence)): set 'irreplaceable: evict' to let go what it may lack"
         }
         raise(
             Condition(
-                identity, detail: blockers.joined(separator: " ") + (result.hubSilence == nil ? "" : " hub"),
+                identity, detail: mostly + (result.hubSilence == nil ? "" : " hub"),
                 event: JournalEvent(
                     .floorUnreachable, "\(path.display): \(words); see: hfjanitor plan",
                     EventFields(

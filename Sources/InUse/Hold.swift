@@ -25,6 +25,8 @@ public struct Hold: Sendable, Hashable {
     public var isReadable: Bool
     /// Whether it stands for holds that could not be looked at, and is no file itself.
     public internal(set) var isUnseen = false
+    /// Whether it has the name of a hold: eight hexadecimal digits.
+    var isNamedLikeOne = true
     /// What the file was when it was read.
     var key: FileKey
     /// When it was written.
@@ -41,8 +43,10 @@ public struct Hold: Sendable, Hashable {
     /// ever by a file alone.
     public func isValid(at now: Timestamp) -> Bool {
         if lock != .free { return true }
-        guard isReadable, let until else { return false }
         let (latest, overflow) = modified.nanoseconds.addingReportingOverflow(Self.longest + Self.slack)
+        // What cannot be understood may be somebody's wish all the same, for as long as any could be.
+        guard isReadable else { return isNamedLikeOne && (overflow || now.nanoseconds < latest) }
+        guard let until else { return false }
         return now < until && (overflow || now.nanoseconds < latest)
     }
 
@@ -54,6 +58,9 @@ public struct Hold: Sendable, Hashable {
 
     /// What it says, in words for a person.
     public var words: String {
+        if !isReadable, !isUnseen {
+            return "'\(path.display)' cannot be understood; 'hfjanitor release' removes it"
+        }
         var text = by.isEmpty ? "held" : "held by \(displayText(of: by))"
         if let until, lock == .free { text += " until \(CalendarTime.text(of: until))" }
         if lock == .taken { text += ", a process has it" }
@@ -144,7 +151,7 @@ public struct HoldReader: Sendable {
             path: path, commit: nil, until: nil, by: "", reason: "", lock: .free, uid: listed.uid, isReadable: false,
             key: listed.key, modified: listed.modified)
         let stem = BytePath(bytes: path.lastComponent.bytes.dropLast(Self.suffix.utf8.count))
-        let isOurGrammar = BytePath(bytes: Array("x.".utf8) + stem.bytes).droppingHexSuffix == "x"
+        hold.isNamedLikeOne = BytePath(bytes: Array("x.".utf8) + stem.bytes).droppingHexSuffix == "x"
         do throws(SystemCallFailure) {
             let file = try root.open(path)
             let stat = try file.stat()
@@ -153,7 +160,7 @@ public struct HoldReader: Sendable {
             hold.uid = stat.uid
             guard stat.kind == .regular else { return nil }
             hold.lock = file.probeHeldByAnybody()
-            if let content = try file.readAll(limit: Self.sizeLimit), isOurGrammar { hold.take(content) }
+            if let content = try file.readAll(limit: Self.sizeLimit), hold.isNamedLikeOne { hold.take(content) }
         } catch {
             if error.isAbsent { return nil }
             if hold.lock == .free { hold.lock = .unknown(reason: error.reason) }

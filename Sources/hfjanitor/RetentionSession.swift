@@ -37,7 +37,9 @@ struct RetentionSession {
         resolver = TargetResolver(opened)
         let ledger = openLedger(besides: opened.roots)
         self.ledger = ledger
-        if needsMemory, case .unavailable = ledger.availability, !Self.isFull(opened.roots) {
+        if needsMemory, case .unavailable = ledger.availability, !Self.isFull(opened.roots),
+            LedgerLocation.directory(environment: Terminal.environment) != nil
+        {
             let problem = ledger.takeProblem().map { displayText(of: $0) } ?? "the state folder cannot be used"
             throw CommandFailure(
                 status: .cannotRead,

@@ -83,19 +83,19 @@ import Testing
         }
     }
 
-    /// Text of a hold file, and whether a hold of it holds.
+    /// Text of a hold file, and whether a hold of it holds: what cannot be understood may be one.
     @Test(arguments: [
         (#"{"commit":null,"until":"2999-01-01T00:00:00Z","by":"x","reason":""}"#, true),
         (#"{"commit":null,"until":"2999-01-01T00:00:00.5+02:00","by":"x","reason":null,"more":3}"#, true),
         (#"{"commit":null,"until":"2001-01-01T00:00:00Z","by":"x","reason":""}"#, false),
         (#"{"commit":null,"until":null,"by":"x","reason":""}"#, false),
-        (#"{"commit":"main","until":"2999-01-01T00:00:00Z","by":"x","reason":""}"#, false),
-        (#"{"commit":null,"until":"tomorrow","by":"x","reason":""}"#, false),
-        (#"{"commit":null,"commit":null,"until":"2999-01-01T00:00:00Z","by":"x","reason":""}"#, false),
-        (#"{"until":"2999-01-01T00:00:00Z","by":"x","reason":""}"#, false),
-        (#"{"commit":null,"until":"2999-02-30T00:00:00Z","by":"x","reason":""}"#, false),
-        (#"{"commit":null,"until":"2999-01-01T00:00:00Z","by":"\ud800","reason":""}"#, false),
-        (#"[]"#, false), ("", false), ("{", false),
+        (#"{"commit":"main","until":"2999-01-01T00:00:00Z","by":"x","reason":""}"#, true),
+        (#"{"commit":null,"until":"tomorrow","by":"x","reason":""}"#, true),
+        (#"{"commit":null,"commit":null,"until":"2999-01-01T00:00:00Z","by":"x","reason":""}"#, true),
+        (#"{"until":"2999-01-01T00:00:00Z","by":"x","reason":""}"#, true),
+        (#"{"commit":null,"until":"2999-02-30T00:00:00Z","by":"x","reason":""}"#, true),
+        (#"{"commit":null,"until":"2999-01-01T00:00:00Z","by":"\ud800","reason":""}"#, true),
+        (#"[]"#, true), ("", true), ("{", true),
     ])
     func content(text: String, holds: Bool) throws {
         try withScene { scene in
@@ -127,9 +127,11 @@ import Testing
             try scene.cache.outer.fifo(place(scene, "1a1b2c3d.hold"))
             try scene.cache.outer.write(
                 place(scene, "2a1b2c3d.hold"), text + String(repeating: " ", count: 20_000))
-            #expect(try scene.keepers() == [])
+            // Named like one, and too long to be read: it may be one.
+            #expect(try scene.keepers().keepers == [.hold])
             _ = HoldWriter(root: scene.root, now: scene.now).release(scene.repo.folder, commit: nil)
-            for name in ["name.hold", "0a1b2c3d.hold", "1a1b2c3d.hold", "2a1b2c3d.hold"] {
+            #expect(try scene.keepers() == [])
+            for name in ["name.hold", "0a1b2c3d.hold", "1a1b2c3d.hold"] {
                 #expect(scene.cache.outer.exists(place(scene, name)), "what is not ours stays: \(name)")
             }
         }

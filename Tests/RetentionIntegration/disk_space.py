@@ -119,7 +119,8 @@ def shared_bytes(ground: Ground, kind: str) -> None:
         globs = ", ".join(f'"{target.partition("@")[0]}"' for target in targets)
         commits = ", ".join(f'"{target.partition("@")[2]}"' for target in targets if "@" in target)
         match = f"{{repo: [{globs}]" + (f", revision: [{commits}]" if commits else "") + "}"
-        rules = f"rules:\n  - {{name: these, match: {match}}}\n"
+        # What no ref names may be somebody's pinned commit: it goes by its last use alone.
+        rules = f"rules:\n  - {{name: these, match: {match}, unused-for: 1s}}\n"
         policy = policy_for(ground, (cache, "irreplaceable: evict"), rules=rules)
         before = disk.free()
         planned, done = plan_then_enforce(ground, policy)

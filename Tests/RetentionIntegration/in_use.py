@@ -21,7 +21,7 @@ HOLDING = "irreplaceable: evict, allow-empty: true"
 def everything_goes(ground: Ground, cache: Cache, more: str = "") -> Path:
     """A policy by which every revision goes at once unless it is protected."""
     text = f"mode: enforce\ncaches:\n  - {{path: {cache.path}, min-age: 0s, {HOLDING}{more}}}\n"
-    return ground.policy(text + 'rules:\n  - {name: all, match: {repo: "*"}}\n')
+    return ground.policy(text + 'rules:\n  - {name: all, match: {repo: "*/*"}}\n')
 
 
 def kept_by(ground: Ground, cache: Cache, id: str, policy: Path) -> list[str]:
@@ -300,7 +300,7 @@ def pins(ground: Ground) -> None:
     pinned, free = cache.model("meta-llama/pinned"), cache.model(f"{ORG}/free")
     text = f"mode: enforce\ncaches:\n  - {{path: {cache.path}, min-age: 0s, {HOLDING}}}\n"
     text += "pins:\n  - {repo: meta-llama/*, revision: main, reason: production}\n"
-    policy = ground.policy(text + 'rules:\n  - {name: all, match: {repo: "*"}}\n')
+    policy = ground.policy(text + 'rules:\n  - {name: all, match: {repo: "*/*"}}\n')
     done = ground.janitor("enforce", "--policy", policy)
     ground.check(cache.has("meta-llama/pinned", pinned), f"a pinned revision went: {done}")
     ground.check(not cache.has(f"{ORG}/free", free), f"what is free did not go: {done}")
