@@ -78,8 +78,7 @@ let package = Package(
         .target(
             name: "Enforcement",
             dependencies: [
-                "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention",
-                "Verification",
+                "CacheScan", "HubCache", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
             ],
             swiftSettings: strict),
 
