@@ -44,12 +44,26 @@ struct SharedStore: Sendable {
         guard let lines = try manifest(of: payload, in: shelf) else {
             return .stays(Kept(by: .cannotTell, "the manifest of payload '\(payload.display)' cannot be read"))
         }
-        let valid = lines.filter { isValid($0, location) }
+        var valid = lines.filter { isValid($0, location) }
+        if valid.isEmpty { valid = try unlistedReferences(besides: lines, location) }
         if !valid.isEmpty {
-            if valid.count != lines.count { try writeManifest(valid, of: payload, in: shelf) }
+            if valid != lines { try writeManifest(valid, of: payload, in: shelf) }
             return .stays(Kept(by: .foreignEntry, "'\(valid[0].display)' links to the payload"))
         }
         return try unlink(payload, in: shelf, at: location, expected: expected, assumesUnused: assumesUnused)
+    }
+
+    /// Blobs that link to a payload and that its manifest does not name: of a repo folder that was copied or renamed.
+    ///
+    /// By the store's own rule they do not count; but its content is theirs too, and under the same name, since both are named by it.
+    private func unlistedReferences(besides lines: [BytePath], _ location: BytePath) throws(SystemCallFailure) -> [BytePath] {
+        let names = Set(lines.map(\.lastComponent))
+        let root = try context.root.open(.empty, options: [.directory, .keepAccessTime])
+        var found: [BytePath] = []
+        for entry in try root.listDirectory().entries where RepoID(folder: entry.name) != nil {
+            found += names.map { entry.name.appending("blobs").appending($0) }.filter { isValid($0, location) }
+        }
+        return found.sorted()
     }
 
     private func unlink(

@@ -134,6 +134,20 @@ import Verification
         }
     }
 
+    @Test func aRepoThatTheManifestForgotKeepsItsPayload() throws {
+        try withTestCache { cache in
+            try cache.makeStore()
+            let etag = ReferenceDigest.sha256(content(1))
+            let payload = try cache.payload(content(1), references: ["models--org--model/blobs/\(etag)"])
+            for name in ["org/model", "org/other"] {
+                try cache.repo(name).linkBlob(etag, toPayload: payload)
+                try cache.repo(name).link("a.bin", to: etag, at: commit(1))
+            }
+            #expect(try remove([("org/model", commit(1))], from: cache) < UInt64(Self.size))
+            #expect(try remove([("org/other", commit(1))], from: cache) >= UInt64(Self.size))
+        }
+    }
+
     @Test func withoutLinks() throws {
         try withTestCache { cache in
             try cache.repo().plainFile("deep/er/a.bin", content(1), at: commit(1))
