@@ -55,8 +55,11 @@ struct SharedStore: Sendable {
 
     /// Blobs that link to a payload and that its manifest does not name: of a repo folder that was copied or renamed.
     ///
-    /// By the store's own rule they do not count; but its content is theirs too, and under the same name, since both are named by it.
-    private func unlistedReferences(besides lines: [BytePath], _ location: BytePath) throws(SystemCallFailure) -> [BytePath] {
+    /// By the store's own rule they do not count; but its content is theirs too, and under the same name, since both are named
+    /// by it.
+    private func unlistedReferences(besides lines: [BytePath], _ location: BytePath) throws(SystemCallFailure)
+        -> [BytePath]
+    {
         let names = Set(lines.map(\.lastComponent))
         let root = try context.root.open(.empty, options: [.directory, .keepAccessTime])
         var found: [BytePath] = []
