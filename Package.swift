@@ -78,7 +78,8 @@ let package = Package(
         .target(
             name: "Enforcement",
             dependencies: [
-                "CacheScan", "HubCache", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
+                "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention",
+                "Verification",
             ],
             swiftSettings: strict),
 

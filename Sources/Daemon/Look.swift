@@ -83,13 +83,16 @@ struct Looker: Sendable {
     ///
     /// - Throws: `SystemCallFailure` when the root is not there or cannot be read.
     func everything(
-        depth: VerificationDepth, jobs: Int, progress: VerificationProgress, recovers: Bool
+        depth: VerificationDepth, jobs: Int, progress: VerificationProgress,
+        recovering: (policy: CachePolicy, enforcer: String?)?
     ) throws(SystemCallFailure) -> CacheLook {
         let begun = monotonicNanoseconds()
         let root = try openRoot()
         var recovered: [(text: String, isDealtWith: Bool)] = []
-        if recovers, mayChange(root) {
-            recovered = try Enforcer.recover(root, ledger: ledger, cancellation: cancellation)
+        if let recovering, mayChange(root) {
+            recovered = try Enforcer.recover(
+                root, policy: recovering.policy, enforcer: recovering.enforcer, ledger: ledger,
+                cancellation: cancellation)
         }
         let before = ledger.completeOnce(cache: root.path)
         let observations = Observations()

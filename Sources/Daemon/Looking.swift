@@ -134,14 +134,15 @@ extension DaemonLoop {
         let progress = VerificationProgress()
         cache.lookProgress = progress
         cache.lastProgress = (-1, monotonicNanoseconds())
-        let recovers = !cache.isInventoryDone
+        let recovering = cache.isInventoryDone ? nil : (policy: cache.policy, enforcer: inForce.policy.enforcer)
         let jobs = cache.isInventoryDone ? 1 : availableProcessors()
         hand(
             cache.verifying, of: cache,
             { () -> Result<CacheLook, SystemCallFailure> in
                 do throws(SystemCallFailure) {
                     return .success(
-                        try looker.everything(depth: .structure, jobs: jobs, progress: progress, recovers: recovers))
+                        try looker.everything(depth: .structure, jobs: jobs, progress: progress, recovering: recovering)
+                    )
                 } catch { return .failure(error) }
             },
             then: { loop, cache, found in

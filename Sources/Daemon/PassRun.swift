@@ -20,6 +20,9 @@ extension PassOrder {
         var gathered: [GatheredCache] = []
         let opened = caches.compactMap { entry in (try? entry.0.openRoot()).map { ($0, entry.1) } }
         // Somebody else's pass is as good as ours; the next look at the floor tells whether it was enough.
+        // Without a memory that can be believed it says what it would do, and does nothing.
+        let refusal = Enforcer.memoryRefusal(ledger, for: opened.map(\.0), hasFolder: true)
+        let acts = acts && refusal == nil
         let lock = acts ? PassLock(opened.map(\.0)) : nil
         if acts && lock == nil { return nil }
         defer { withExtendedLifetime(lock) {} }
@@ -32,14 +35,7 @@ extension PassOrder {
         var settings = Enforcer.Settings(policy: policy, now: reading.time)
         settings.room = room
         settings.formerPolicy = former
-        let youngest = gathered.flatMap(\.facts.revisions).map(\.youngestChange).max()
-        let isSynchronised = clockIsSynchronised()
-        settings.clock = reading.trust(earlier: ledger.lastClock, isSynchronised: isSynchronised, youngest: youngest)
-        // A reading that is not believed must not make the next one believable, nor forget what protects.
-        if settings.clock == .trusted || isSynchronised == true {
-            ledger.note(clock: reading, isTrusted: isSynchronised ?? false)
-            ledger.prune(now: reading.time)
-        }
+        settings.clock = ledger.judge(reading, by: gathered, forgets: true)
         let enforcer = Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
         let names = EventNames(caches: gathered)
         guard acts else {
@@ -51,19 +47,10 @@ extension PassOrder {
             findings.wouldGo = plan.caches.flatMap(\.actions).prefix(Self.mostSaid).map(names.wouldRemove)
             return findings
         }
-        let client = HubClient(environment: hub, token: token, health: health)
-        let cancellation = cancellation
+        let hub = HubQuestioner(
+            client: HubClient(environment: hub, token: token, health: health), cancellation: cancellation)
         let report = enforcer.enforce(
-            askHub: { question in
-                switch client.availability(
-                    of: question.path, repo: question.repo, commit: question.commit, expectedEtag: question.etag,
-                    cancellation: cancellation)
-                {
-                case .confirmed: .confirmed
-                case .refused(let refusal): .refused(reason: refusal.description)
-                case .noAnswer(let silence): .none(reason: silence.description)
-                }
-            },
+            askHub: hub.ask,
             report: { event in
                 switch event {
                 case .removed(let action, let bytes): say(names.removed(action, bytes: bytes))
@@ -81,18 +68,10 @@ extension PassOrder {
         findings.ineffective = report.ineffective
         findings.nextDue = nextDue(gathered, now: reading.time)
         findings.cachePaths = gathered.map(\.facts.path)
-        for (action, _) in report.pass.removed { forget(action.item, of: gathered) }
         return findings
     }
 
     private static let mostSaid = 100
-
-    private func forget(_ item: Item, of gathered: [GatheredCache]) {
-        guard case .revision(let cache, let index) = item else { return }
-        let facts = gathered[cache].facts
-        let revision = facts.revisions[index]
-        ledger.forget(revision: revision.commit, cache: facts.path, repo: facts.repos[revision.repo].folder.text)
-    }
 
     /// When the next thing comes of the age that a rule or a keeper asks for: an upper bound of how long nothing changes by
     /// itself.

@@ -4,7 +4,7 @@ internal import InUse
 public import Ledger
 public import LinuxIO
 internal import Removal
-internal import Retention
+public import Retention
 internal import Synchronization
 
 extension Enforcer {
@@ -35,22 +35,18 @@ extension Enforcer {
                 }
                 if let item { requests[place]?.items.append(item) }
             }
-            for item in own {
-                let (place, removal) = removalItem(item)
-                add(removal, to: place)
-            }
+            let removals = own.map(removalItem)
+            for (place, removal) in removals { add(removal, to: place) }
             for place in whole.sorted(by: { ($0.repo ?? 0) < ($1.repo ?? 0) }) { add(nil, to: place) }
             let results = remover(for: cache, overrides: overrides).remove(order.compactMap { requests[$0] })
             noteRemoved(results, in: cache)
-            let planned = Set(own.map { removalItem($0).item })
-            further += results.filter { !planned.contains($0.item) }.map { ($0.path, ActionOutcome($0.result)) }
-            for item in own {
-                let (place, removal) = removalItem(item)
-                let request = order.firstIndex(of: place)
-                outcomes[item] =
-                    results.first { $0.request == request && $0.item == removal }.map { ActionOutcome($0.result) }
-                    ?? .failed("nothing was said of it", isPermission: false)
+            var told: [RepoPlace: [RemovalItem: ActionOutcome]] = [:]
+            for result in results {
+                told[order[result.request], default: [:]][result.item] = ActionOutcome(result.result)
             }
+            let planned = Set(removals.map(\.item))
+            further += results.filter { !planned.contains($0.item) }.map { ($0.path, ActionOutcome($0.result)) }
+            for (item, (place, removal)) in zip(own, removals) { outcomes[item] = told[place]?[removal] }
         }
         return items.map { outcomes[$0] ?? .failed("nothing was said of it", isPermission: false) }
     }
@@ -132,15 +128,22 @@ extension ActionOutcome {
 extension Enforcer {
     /// Finishes or undoes what an earlier run was killed in the middle of, in one cache.
     ///
+    /// Nothing is touched where this host may not remove: what another one is at only looks abandoned from here.
+    ///
+    /// - Parameters:
+    ///   - policy: what the policy says of the cache.
+    ///   - enforcer: the host that may remove from network filesystems.
     /// - Returns: a line for a person for each operation that was found, and whether it could be dealt with.
     /// - Throws: `SystemCallFailure` when the root cannot be listed.
-    public static func recover(_ root: CacheRoot, ledger: Ledger, cancellation: Cancellation)
-        throws(SystemCallFailure) -> [(text: String, isDealtWith: Bool)]
-    {
+    public static func recover(
+        _ root: CacheRoot, policy: CachePolicy, enforcer: String?, ledger: Ledger, cancellation: Cancellation
+    ) throws(SystemCallFailure) -> [(text: String, isDealtWith: Bool)] {
+        guard refusal(of: root, enforcer: enforcer) == nil else { return [] }
         let probe = UseProbe(root: root, ledger: ledger, assumeUnusedAfter: nil, now: currentTime())
         let remover = Remover(
-            root: root, reproof: { Self.reproof($0, $1, $2, probe, in: root) }, cancellation: cancellation)
-        return try remover.recover().map { outcome in
+            root: root, reproof: { Self.reproof($0, $1, $2, probe, in: root) },
+            inUse: { key, _ in UseProbe.answerWithoutLease(for: key, in: root) }, cancellation: cancellation)
+        return try remover.recover(linkedFolders: linkedFolders(of: root, policy)).map { outcome in
             let name = "\(outcome.folder.display)/.hfjanitor/\(outcome.operation.display)"
             switch outcome.result {
             case .finished(let bytes): return ("finished \(name), which freed \(bytes) bytes", true)
@@ -150,6 +153,21 @@ extension Enforcer {
             case .failed(let failure): return ("\(name): \(failure.what): \(failure.remedy)", false)
             }
         }
+    }
+
+    /// The repo folders that are links to where the policy says they may lead.
+    private static func linkedFolders(of root: CacheRoot, _ policy: CachePolicy) throws(SystemCallFailure) -> Set<
+        BytePath
+    > {
+        guard !policy.also.isEmpty else { return [] }
+        let scan = CacheScan(root: root)
+        let listing = try scan.list()
+        var found: Set<BytePath> = []
+        for folder in listing.repos where (try? root.stat(at: folder.folder))?.kind == .symlink {
+            let links = scan.scanRepo(folder, store: listing.store).linkedFolders
+            if !links.isEmpty, links.allSatisfy(policy.lists) { found.insert(folder.folder) }
+        }
+        return found
     }
 
     /// What removes from a cache: one for the whole run, since it knows which changes of times were its own.

@@ -79,19 +79,11 @@ public final class Enforcer: Sendable {
         return items.map { planner.explain($0, evidence: evidence(of:)) }
     }
 
-    /// The facts; where evicting has twice given back less than half of what it should, nothing more goes for a day.
+    /// The facts, and why nothing may go by rules where that is so.
     private var factsForPlanning: [CacheFacts] {
         caches.map { cache in
             var facts = cache.facts
-            let passes = ledger.passes(onFilesystem: facts.filesystem.id, limit: 2)
-            if facts.refusal == nil, passes.count == 2, passes.allSatisfy(\.isIneffective),
-                settings.now.nanoseconds &- passes[0].endedAt.nanoseconds < Self.pauseAfterIneffective
-            {
-                facts.refusal =
-                    "eviction-ineffective: the last two passes removed \(passes[0].predicted &+ passes[1].predicted) bytes, of which "
-                    + "\(passes[0].appeared &+ passes[1].appeared) became free; look for snapshots of the filesystem, or for "
-                    + "processes that hold removed files ('lsof +L1'); it is tried again a day after the last"
-            }
+            facts.refusal = facts.refusal ?? Self.floorRefusal(of: facts) ?? ineffectiveRefusal(of: facts)
             return facts
         }
     }
@@ -106,8 +98,6 @@ public final class Enforcer: Sendable {
             return facts
         }
     }
-
-    private static let pauseAfterIneffective: Int64 = 86_400 * 1_000_000_000
 
     private func planner(_ facts: [CacheFacts], _ learned: [Item: [Kept]]) -> Planner {
         Planner(

@@ -58,7 +58,9 @@ struct FactsBuilder {
     ) {
         let place = gathered.facts.repos.count
         gathered.facts.repos.append(RepoFacts(id: repo.id, folder: repo.folder))
-        if !repo.linkedFolders.isEmpty, repo.linkedFolders.allSatisfy(isListed) { gathered.listedLinks.insert(place) }
+        if !repo.linkedFolders.isEmpty, repo.linkedFolders.allSatisfy(policy.lists) {
+            gathered.listedLinks.insert(place)
+        }
         let blobNodes = account.addBlobs(of: repo)
         let reports = Dictionary(
             report.revisions.compactMap { revision in revision.commit.map { ($0, revision) } },
@@ -167,7 +169,7 @@ struct FactsBuilder {
     /// What keeps everything of a repo.
     private func repoKeepers(_ repo: RepoHoldings) -> [Kept] {
         var keepers: [Kept] = []
-        for link in repo.linkedFolders where !isListed(link) {
+        for link in repo.linkedFolders where !policy.lists(link) {
             keepers.append(
                 Kept(
                     by: .foreignEntry,
@@ -176,10 +178,6 @@ struct FactsBuilder {
         }
         if repo.hasUnseen { keepers.append(Kept(by: .cannotTell, "a part of the repo could not be looked at")) }
         return keepers
-    }
-
-    private func isListed(_ link: LinkedFolder) -> Bool {
-        policy.also.contains { link.physicalPath == $0 || link.physicalPath.relative(to: $0) != nil }
     }
 
     private func addFiles(
@@ -231,5 +229,12 @@ struct FactsBuilder {
             default: break
             }
         }
+    }
+}
+
+extension CachePolicy {
+    /// Whether a linked folder leads to where `also` says it may.
+    func lists(_ link: LinkedFolder) -> Bool {
+        also.contains { link.physicalPath == $0 || link.physicalPath.relative(to: $0) != nil }
     }
 }

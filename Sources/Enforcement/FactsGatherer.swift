@@ -62,22 +62,8 @@ public struct FactsGatherer: Sendable {
         let holds = HoldReader(root: root, now: now)
         return FactsBuilder(
             root: root, policy: policy, report: report, holdings: holdings, store: store ?? StoreInventory(),
-            remembered: remembered, refusal: Self.refusal(of: root, enforcer: whole.enforcer),
+            remembered: remembered, refusal: Enforcer.refusal(of: root, enforcer: whole.enforcer),
             holds: { holds.holds(of: $0) }
         ).build()
-    }
-
-    /// Why nothing may be removed from a cache, whatever a rule says.
-    ///
-    /// - Parameter enforcer: the host that may remove from network filesystems.
-    public static func refusal(of root: CacheRoot, enforcer: String?) -> String? {
-        if root.filesystem.isReadOnly { return "the cache is on a read-only filesystem" }
-        if root.filesystem.kind.isNetwork, enforcer != hostName() {
-            return enforcer.map {
-                "the cache is on a network filesystem, where only '\($0)' may remove (shared.enforcer)"
-            }
-                ?? "the cache is on a network filesystem; name the one host that may remove in 'shared: {enforcer: …}'"
-        }
-        return nil
     }
 }

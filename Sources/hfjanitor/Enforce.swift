@@ -1,6 +1,8 @@
 import ArgumentParser
+import CacheScan
 import Enforcement
 import HubCache
+import HubClient
 import LinuxIO
 import Retention
 
@@ -44,7 +46,12 @@ struct Enforce: ParsableCommand {
             }
             if !caches.json { session.sayWhatIsAbsent() }
             let text = PlanText(caches: session.gathered)
-            let hub = HubQuestioner(environment: Terminal.environment)
+            let environment = HubEnvironment(
+                environment: Terminal.environment,
+                tokenFile: CacheLocator(environment: Terminal.environment).tokenFile)
+            let hub = HubQuestioner(
+                client: HubClient(environment: environment, health: HubHealth()),
+                cancellation: Interruption.cancellation)
             let report = session.enforcer.enforce(askHub: hub.ask) { event in
                 if caches.json { return }
                 switch event {

@@ -37,15 +37,9 @@ struct RetentionSession {
         resolver = TargetResolver(opened)
         let ledger = openLedger(besides: opened.roots)
         self.ledger = ledger
-        if needsMemory, case .unavailable = ledger.availability, !Self.isFull(opened.roots),
-            LedgerLocation.directory(environment: Terminal.environment) != nil
-        {
-            let problem = ledger.takeProblem().map { displayText(of: $0) } ?? "the state folder cannot be used"
-            throw CommandFailure(
-                status: .cannotRead,
-                message:
-                    "\(problem); what was opened, was whole once or is pinned no more is not known, so nothing is removed: "
-                    + "repair it, or set STATE_DIRECTORY to a folder of your own")
+        let hasFolder = LedgerLocation.directory(environment: Terminal.environment) != nil
+        if needsMemory, let refusal = Enforcer.memoryRefusal(ledger, for: opened.roots, hasFolder: hasFolder) {
+            throw CommandFailure(status: .cannotRead, message: refusal)
         }
         lock = needsMemory ? PassLock(opened.roots) : nil
         if needsMemory, lock == nil {
@@ -54,7 +48,7 @@ struct RetentionSession {
         }
         Interruption.install()
         raiseDescriptorLimit()
-        if isActing { try Self.recover(opened.roots, ledger, enforcer: policy.enforcer) }
+        if isActing { try Self.recover(opened, ledger) }
         let reading = ClockReading.now()
         now = at?.time(now: reading.time) ?? reading.time
         let progress = VerificationProgress()
@@ -77,52 +71,28 @@ struct RetentionSession {
             }
         }
         if Interruption.cancellation.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
-        try caches.forEach(Self.checkFloor)
+        if let refusal = caches.compactMap({ Enforcer.floorRefusal(of: $0.facts) }).first {
+            throw CommandFailure(status: .policy, message: refusal)
+        }
         var settings = Enforcer.Settings(policy: policy, now: now)
         settings.room = room
         settings.lookedAt = reading.time
         settings.formerPolicy = Self.formerPins(of: opened.loaded, in: ledger, at: reading.time)
         if at == nil {
-            let youngest = caches.flatMap(\.facts.revisions).map(\.youngestChange).max()
-            let isSynchronised = clockIsSynchronised()
-            settings.clock = reading.trust(
-                earlier: ledger.lastClock, isSynchronised: isSynchronised, youngest: youngest)
-            // A reading that is not believed must not make the next one believable.
-            if settings.clock == .trusted || isSynchronised == true {
-                ledger.note(clock: reading, isTrusted: isSynchronised ?? false)
-                // By a wrong clock it would forget what protects.
-                if isActing { ledger.prune(now: reading.time) }
-            }
+            settings.clock = ledger.judge(reading, by: caches, forgets: isActing)
         }
         enforcer = Enforcer(
             caches: caches, settings: settings, ledger: ledger, cancellation: Interruption.cancellation)
     }
 
-    /// A floor that the filesystem could not have when it was empty would evict everything for nothing.
-    private static func checkFloor(_ cache: GatheredCache) throws {
-        let total = cache.facts.filesystem.totalBytes
-        guard let floor = cache.facts.policy.minFree?.bytes(of: total), floor >= total, total > 0 else { return }
-        throw CommandFailure(
-            status: .policy,
-            message:
-                "'min-free' of '\(cache.facts.path.display)' is \(formatBytes(floor)), but its filesystem has only "
-                + "\(formatBytes(total)): choose less, or a percentage")
-    }
-
-    /// Whether a disk is so full that no memory could be made: that is when room is needed most. What is not remembered is then
-    /// taken for the worse: the Hub is asked about everything.
-    private static func isFull(_ roots: [CacheRoot]) -> Bool {
-        roots.contains { ((try? $0.currentFilesystem())?.availableBytes ?? 0) < 16 << 20 }
-    }
-
     /// Finishes or undoes what an earlier run was killed in the middle of.
-    ///
-    /// - Parameter enforcer: the host that may; where another one does, its operations only look abandoned from here.
-    private static func recover(_ roots: [CacheRoot], _ ledger: Ledger, enforcer: String?) throws {
-        for root in roots where FactsGatherer.refusal(of: root, enforcer: enforcer) == nil {
+    private static func recover(_ opened: OpenedCaches, _ ledger: Ledger) throws {
+        for root in opened.roots {
             do throws(SystemCallFailure) {
-                try Enforcer.recover(root, ledger: ledger, cancellation: Interruption.cancellation)
-                    .forEach { Terminal.complain($0.text) }
+                try Enforcer.recover(
+                    root, policy: opened.policy(of: root), enforcer: opened.loaded.policy.enforcer, ledger: ledger,
+                    cancellation: Interruption.cancellation
+                ).forEach { Terminal.complain($0.text) }
             } catch {
                 throw CommandFailure(
                     status: error.isPermission ? .permission : .cannotRead,

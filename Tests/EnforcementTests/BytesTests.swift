@@ -18,11 +18,13 @@ import Verification
 
     private func content(_ digit: UInt8) -> [UInt8] { [UInt8](repeating: digit, count: Self.size) }
 
-    private func gather(_ cache: TestCache) throws -> Enforcer {
+    private func gather(_ cache: TestCache, minFree: Amount? = nil) throws -> Enforcer {
         let ledger = Ledger.disabled
         let root = try CacheRoot(opening: cache.path)
         var policy = CachePolicy(path: root.path)
         policy.minAge = .zero
+        policy.minFree = minFree
+        policy.irreplaceable = .evict
         let now = currentTime()
         let gathered = try FactsGatherer(ledger: ledger, memory: Memory(ledger)).gather(
             root, policy: policy, of: Policy(), now: now)
@@ -175,6 +177,26 @@ import Verification
                 try cache.outer.link(cache.repo("org/other").snapshot(commit(2), "linked"), to: BytePath(path))
                 #expect(try keepers(cache) == [.foreignEntry], "\(target)")
             }
+        }
+    }
+
+    /// Whoever plans by rules, a command or the daemon: a floor that no eviction can reach evicts nothing. What is named goes.
+    @Test func aFloorBeyondTheFilesystemEvictsNothing() throws {
+        try withTestCache { cache in
+            for number in 1...3 {
+                try cache.repo("org/m\(number)").file("a.bin", content(UInt8(number)), at: commit(1))
+            }
+            let within = try gather(cache, minFree: .partsPerMillion(999_999)).plan().caches[0]
+            #expect(within.actions.count == 2)
+            let enforcer = try gather(cache, minFree: .bytes(1 << 60))
+            let beyond = enforcer.plan().caches[0]
+            #expect(beyond.actions.isEmpty)
+            #expect(beyond.notes.contains { $0.contains("min-free") }, "\(beyond.notes)")
+            var outcomes = 0
+            let report = enforcer.enforce(askHub: { _ in .confirmed }, report: { _ in outcomes += 1 })
+            #expect(outcomes == 0 && report.pass.removed.isEmpty)
+            let item = try #require(enforcer.caches[0].facts.revisions.indices.first)
+            #expect(enforcer.plan(NamedRemoval(items: [.revision(cache: 0, index: item)])).kept.isEmpty)
         }
     }
 

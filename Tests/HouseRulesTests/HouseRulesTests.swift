@@ -22,7 +22,7 @@ import Testing
         "InUse": ["CacheScan", "HubCache", "Ledger", "LinuxIO"],
         "Removal": ["CacheScan", "HubCache", "LinuxIO", "WeightFormats"],
         "Enforcement": [
-            "CacheScan", "HubCache", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
+            "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
         ],
         "CacheWatch": ["HubCache", "LinuxIO"],
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
