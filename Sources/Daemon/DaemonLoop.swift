@@ -144,6 +144,7 @@ public final class DaemonLoop {
         for cache in caches where !kept.contains(where: { $0 === cache }) {
             cache.stop(droppingJobs: true)
             book.forget(cache.root ?? cache.path, now: currentTime())
+            _ = conditions.replace(scope: cache.path.display, with: [], now: currentTime())
         }
         caches = kept
         if isSame { return }

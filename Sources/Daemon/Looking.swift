@@ -173,6 +173,7 @@ extension DaemonLoop {
         cache.owner = look.owner
         cache.filesystem = look.filesystem
         cache.isReadOnly = look.isReadOnly
+        judgeWritability(cache)
         cache.bytes = look.bytes
         cache.space.free = look.freeBytes
         cache.space.total = look.totalBytes

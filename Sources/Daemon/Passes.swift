@@ -56,7 +56,7 @@ struct PassFindings: Sendable {
 
 extension DaemonLoop {
     /// Whether a policy has anything to act on.
-    private func hasWork(_ cache: WatchedCache) -> Bool {
+    func hasWork(_ cache: WatchedCache) -> Bool {
         !inForce.policy.rules.isEmpty || cache.policy.minFree != nil || cache.policy.maxSize != nil
     }
 

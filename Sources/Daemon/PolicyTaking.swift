@@ -43,6 +43,7 @@ extension DaemonLoop {
             let now = monotonicNanoseconds()
             for cache in caches {
                 cache.space.nextLook = now
+                judgeWritability(cache)
                 requestPass(cache, after: 0, hasChanged: true)
             }
         }
