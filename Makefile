@@ -31,8 +31,6 @@ test: test-system-packages environments lint ## All checks but the long ones
 	$(SWIFT) build
 	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(QUICK_FUZZ_SECONDS); fi
 	HFJANITOR_TESTS_REQUIRE_ALL=1 Tests/run-and-tell $(SWIFT) test
-	@if [ "$$(id -u)" = 0 ]; then Tests/Systemd/daemon "$$($(SWIFT) build --show-bin-path)/hfjanitor"; \
-	else echo "Tests/Systemd/daemon is skipped: it needs root"; fi
 
 full: test race sanitize fuzz bench ## Everything: also longer races, sanitizers, longer fuzzing, benchmarks
 

@@ -96,7 +96,7 @@ extension DaemonLoop {
         let events = book.replace(
             look.things, repo: look.isGone ? nil : look.id, folder: look.folder, cache: root, now: currentTime())
         for event in events { say(event) }
-        if !events.isEmpty { isStatusStale = true }
+        isStatusStale = true
         forgetPayloads(of: look.folder, in: cache)
         guard !look.isGone else {
             cache.repos[look.folder] = nil

@@ -38,7 +38,7 @@ final class PolicyWatch: Sendable {
 
     /// Reads the policy as it is now.
     static func read(_ location: PolicyLocation) -> Reading {
-        do throws(PolicyFailure) { return .success(try PolicyLoader(location).load()) } catch {
+        do throws(PolicyFailure) { return .success(try PolicyLoader(location, looksAtCaches: false).load()) } catch {
             return .failure(error)
         }
     }
