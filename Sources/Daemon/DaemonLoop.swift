@@ -36,6 +36,7 @@ public final class DaemonLoop {
     var conditions = ConditionLog()
     var opens = OpenBook()
     var passes: [UInt64: PassSchedule] = [:]
+    var rehearsals: [UInt64: RehearsalSchedule] = [:]
     var lastPass = PassNumbers()
     var lastPassSaid: PassNumbers?
 

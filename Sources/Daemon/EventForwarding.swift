@@ -122,6 +122,12 @@ extension DaemonLoop {
         }
     }
 
+    /// Takes that the policy names somebody else: what was wrong with the last one does not matter any more.
+    func forgetForwarding() {
+        clear(Self.failed, saying: nil)
+        clear(Self.dropped, saying: nil)
+    }
+
     private func takeForwarded(_ failure: String?, isEmpty: Bool) {
         if let failure {
             raise(

@@ -40,6 +40,8 @@ extension DaemonLoop {
                 passes[key]?.failures = 0
                 passes[key]?.hasChanged = true
             }
+            planRehearsals()
+            forgetForwarding()
             let now = monotonicNanoseconds()
             for cache in caches {
                 cache.space.nextLook = now

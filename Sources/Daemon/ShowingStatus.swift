@@ -50,6 +50,8 @@ extension DaemonLoop {
         let own = ProcessTable.process(ownProcess())
         return .map([
             ("pid", .number(Int64(ownProcess()))),
+            ("uid", .number(Int64(effectiveUser()))),
+            ("state", setup.stateFolder.map { .text($0.text) } ?? .null),
             ("start_ticks", .count(own?.startTicks ?? 0)),
             ("version", .text(setup.version)),
             ("since", .text(CalendarTime.text(of: started))),

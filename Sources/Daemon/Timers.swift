@@ -45,6 +45,7 @@ extension DaemonLoop {
             if cache.scrub.progress != nil { consider(timers.scrubShown) }
         }
         for pass in passes.values where !pass.isRunning { consider(pass.next) }
+        consider(nextRehearsal)
         return next
     }
 
@@ -71,6 +72,7 @@ extension DaemonLoop {
             scrubIfDue(cache, now)
         }
         for group in passes.keys.sorted() { runPassIfDue(group, now) }
+        rehearseIfDue(now)
         if now >= timers.openFlush { flushOpens() }
         if now >= timers.openerLook { lookForOpeners(now) }
         if now >= timers.watchNote { noteWatching(now) }
@@ -99,6 +101,7 @@ extension DaemonLoop {
         guard isDone || age > Timers.longestStart else { return }
         isReady = true
         isStatusStale = true
+        timers.watchNote = now
         showStatus(now)
         notifier.send(.ready, .status(statusText))
         let repos = caches.reduce(0) { $0 + $1.repos.count }

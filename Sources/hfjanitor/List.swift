@@ -58,7 +58,7 @@ struct List: ParsableCommand {
             if let path = opened.absentDefault, targets.isEmpty {
                 Terminal.complain("there is no cache yet at '\(path.display)'")
             }
-            var work = try VerificationRun(opened, options: VerificationOptions(depth: .structure))
+            var work = try VerificationRun(opened, options: VerificationOptions(depth: .structure), judgesUse: true)
             var reports = try work.reports(of: targets)
             for index in reports.indices { reports[index].repos = sorted(reports[index].repos) }
             let protection = ListedProtection(pins: opened.loaded.policy.pins, held: work.heldRepos(of: reports))

@@ -1,4 +1,5 @@
 import CacheScan
+import Enforcement
 import HubCache
 import InUse
 import Ledger
@@ -10,10 +11,14 @@ struct VerificationRun {
     let progress = VerificationProgress()
     private let options: VerificationOptions
     private var memory = Memory.none
+    private var ledger = Ledger.disabled
+    /// Whether recorded opens and sweeps are to be looked at.
+    private let judgesUse: Bool
     private var resolver: TargetResolver
 
-    init(_ opened: OpenedCaches, options: VerificationOptions) throws {
+    init(_ opened: OpenedCaches, options: VerificationOptions, judgesUse: Bool = false) throws {
         self.options = options
+        self.judgesUse = judgesUse
         resolver = TargetResolver(opened)
         Interruption.install()
         raiseDescriptorLimit()
@@ -24,7 +29,8 @@ struct VerificationRun {
     /// - Throws: `CommandFailure` when a target is not there, a cache cannot be read, or the run was interrupted.
     mutating func reports(of targets: [String]) throws -> [CacheReport] {
         let selected = Self.withoutRepetition(try targets.map { try resolver.resolve($0) })
-        memory = Memory(openLedger(besides: resolver.roots))
+        ledger = openLedger(besides: resolver.roots)
+        memory = Memory(ledger)
         warnOfAccessTimes()
         if targets.isEmpty { warnOfFoldersThatAreNoCaches() }
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
@@ -125,7 +131,12 @@ struct VerificationRun {
 
     private func verify(_ root: CacheRoot, _ selection: CacheSelection) throws -> CacheReport? {
         do throws(SystemCallFailure) {
-            return try verifier(root).verify(selection)
+            guard judgesUse else { return try verifier(root).verify(selection) }
+            let use = UseObserver()
+            let report = try verifier(root).verify(selection, observe: use.note)
+            guard var found = report else { return nil }
+            use.judge(&found, by: ledger, now: currentTime())
+            return found
         } catch {
             throw CommandFailure(
                 status: error.isPermission ? .permission : .cannotRead,
