@@ -111,7 +111,6 @@ import Testing
                 policy: "mode: observe\nverify: {on-arrival: digests, scrub-every: 1d, io-pressure-max: 100%}\n")
             try daemon.wait(for: "scrub-finished")
             try settle(daemon, cache, "org/marker")
-            _ = try verified(cache)
             #expect(daemon.stop() == 0)
             let opens = ledger(cache).lastOpens(cache: cache.path)
             #expect(opens[repo.folder.text] == nil, "\(opens)")
@@ -144,7 +143,7 @@ import Testing
                 while ! test -e "$2"; do sleep 0.1; done
                 exec 3<&-
                 : > "$2.done"
-                sleep 10000 & wait
+                exec sleep 10000
                 """,
                 "server", cache.path.appending(repo.folder).appending("blobs").appending(files[1].etag).text, release,
             ]
@@ -167,7 +166,8 @@ import Testing
                 let kept = try run("plan", cache, more).first?["kept"] as? [[String: Any]] ?? []
                 return kept.compactMap { $0["by"] as? String }
             }
-            #expect(try keepers() == ["opener-alive"])
+            let plan = try run("plan", cache, more)
+            #expect(try keepers().contains("opener-alive"), "\(plan)")
             server.terminate()
             server.waitUntilExit()
             #expect(try !keepers().contains("opener-alive"))

@@ -107,10 +107,15 @@ import Testing
             let said = try daemon.wait(for: "watch-degraded") { $0.code == "ledger-unavailable" }
             #expect(said.texts["level"] == "error")
             #expect(said.message.contains("nothing is removed"))
-            let status = try Program.run(["status", "--json"], environment: ["RUNTIME_DIRECTORY": run.text])
+            var status = try Program.run(["status", "--json"], environment: ["RUNTIME_DIRECTORY": run.text])
+            let isShown = daemon.wait {
+                status =
+                    (try? Program.run(["status", "--json"], environment: ["RUNTIME_DIRECTORY": run.text])) ?? status
+                let conditions = try? status.json["conditions"] as? [[String: Any]]
+                return conditions?.contains { $0["code"] as? String == "ledger-unavailable" } ?? false
+            }
+            #expect(isShown, "\(status.output)")
             #expect(status.status == 1)
-            let conditions = try status.json["conditions"] as? [[String: Any]] ?? []
-            #expect(conditions.contains { $0["code"] as? String == "ledger-unavailable" }, "\(status.output)")
             #expect(daemon.stop() == 0)
             #expect(daemon.events.count { $0.code == "ledger-unavailable" } == 1)
             #expect(cache.outer.exists(repo.place("blobs").appending(orphan)))
