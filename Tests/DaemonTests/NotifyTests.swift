@@ -166,7 +166,8 @@ import Testing
             server.standardOutput = output
             try server.run()
             defer {
-                server.terminate()
+                // Threads of the test runner block the gentle signal, and a program inherits that.
+                kill(server.processIdentifier, SIGKILL)
                 server.waitUntilExit()
             }
             let port = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)

@@ -149,7 +149,7 @@ import Testing
             ]
             try server.run()
             defer {
-                server.terminate()
+                kill(server.processIdentifier, SIGKILL)
                 server.waitUntilExit()
             }
             let boot = ProcessTable.currentBoot()
@@ -168,7 +168,7 @@ import Testing
             }
             let plan = try run("plan", cache, more)
             #expect(try keepers().contains("opener-alive"), "\(plan)")
-            server.terminate()
+            kill(server.processIdentifier, SIGKILL)
             server.waitUntilExit()
             #expect(try !keepers().contains("opener-alive"))
         }
