@@ -43,7 +43,7 @@ import Testing
                 env > '\(out)/environment'
                 ls -l /proc/$$/fd > '\(out)/descriptors'
                 ps -o pid=,pgid=,sid= -p $$ > '\(out)/ids'
-                grep SigBlk /proc/$$/status > '\(out)/signals'
+                grep SigBlk /proc/self/status > '\(out)/signals'
                 pwd > '\(out)/folder'
                 echo "$1" > '\(out)/argument'
                 mv '\(out)/event.new' '\(out)/event'
