@@ -83,6 +83,14 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        .target(
+            name: "Repair",
+            dependencies: [
+                "CacheScan", "Digests", "HubCache", "HubClient", "Ledger", "LinuxIO", "Removal", "Retention",
+                "Verification", "WeightFormats",
+            ],
+            swiftSettings: strict),
+
         // Top: the pipeline in a loop.
         .target(
             name: "Daemon",
@@ -98,7 +106,7 @@ let package = Package(
             dependencies: [
                 "CacheScan", "Daemon", "Diagnosis", "Enforcement", "HubCache", "HubClient", "InUse", "Ledger",
                 "LinuxIO",
-                "PolicyFile", "Removal", "Retention", "SystemdSupport", "Verification",
+                "PolicyFile", "Removal", "Repair", "Retention", "SystemdSupport", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

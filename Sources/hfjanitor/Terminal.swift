@@ -79,20 +79,6 @@ enum Terminal {
     }
 }
 
-/// A size for a person: powers of 1000, the unit spelled out.
-func formatBytes(_ bytes: UInt64) -> String {
-    guard bytes >= 1000 else { return "\(bytes) B" }
-    let units = ["kB", "MB", "GB", "TB", "PB", "EB"]
-    var value = Double(bytes) / 1000
-    var unit = 0
-    while value >= 999.95, unit + 1 < units.count {
-        value /= 1000
-        unit += 1
-    }
-    let tenths = Int((value * 10).rounded())
-    return value >= 100 ? "\(Int(value.rounded())) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
-}
-
 /// A duration for a person.
 func formatSeconds(_ seconds: Double) -> String {
     if seconds < 10 {

@@ -24,6 +24,10 @@ import Testing
         "Enforcement": [
             "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
         ],
+        "Repair": [
+            "CacheScan", "Digests", "HubCache", "HubClient", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
+            "WeightFormats",
+        ],
         "CacheWatch": ["HubCache", "LinuxIO"],
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
         "Daemon": [
@@ -32,7 +36,7 @@ import Testing
         ],
         "hfjanitor": [
             "ArgumentParser", "CacheScan", "Daemon", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache",
-            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Retention", "SystemdSupport",
+            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Repair", "Retention", "SystemdSupport",
             "Verification",
         ],
     ]
