@@ -43,12 +43,15 @@ final class FileInstaller {
 
     /// Makes sure that a file is here and linked.
     ///
+    /// - Parameter asksHub: whether what is not on this machine is fetched.
     /// - Returns: how; `present` when nothing was done.
     /// - Throws: `RepairFailure`.
-    func install(_ wanted: WantedFile, _ care: Care) throws(RepairFailure) -> RepairMeans {
+    func install(_ wanted: WantedFile, _ care: Care, asksHub: Bool = true) throws(RepairFailure) -> RepairMeans {
         progress.begin(file: wanted.path)
         do {
-            let means = try installed(wanted, care)
+            let means =
+                try place.keepsFiles(commit)
+                ? installedPlain(wanted, care, asksHub) : installed(wanted, care, asksHub)
             progress.finish(bytes: wanted.size, wasTransferred: means == .fetched)
             return means
         } catch {
@@ -93,8 +96,9 @@ final class FileInstaller {
         FileOfRepo(repo: place.repo, commit: commit, path: wanted.path, etag: wanted.etag)
     }
 
-    private func installed(_ wanted: WantedFile, _ care: Care) throws -> RepairMeans {
+    private func installed(_ wanted: WantedFile, _ care: Care, _ asksHub: Bool) throws -> RepairMeans {
         let link = SnapshotLink(place: place, commit: commit)
+        try link.requireFreePlace(wanted)
         if care == .length, try place.blob(wanted.etag).content?.size == wanted.size, try link.isRight(wanted) {
             return .present
         }
@@ -102,13 +106,42 @@ final class FileInstaller {
         defer { withExtendedLifetime(locks) {} }
         place.steps.reached(.locked)
         let found = try place.blob(wanted.etag)
-        if try isRight(found, wanted, care) {
+        if try isRight(found.content, wanted, care, open: { () throws(SystemCallFailure) in
+            try place.open(wanted.etag, found)
+        }) {
             if try !link.make(wanted) { return hasWaited ? .joined : .present }
             return hasWaited ? .joined : .relinked
         }
-        let means = try bringContent(wanted, in: found)
+        let means = try bringContent(wanted, asksHub, besides: found.content?.key) { partial in
+            try publish(partial, wanted, to: found)
+        }
         _ = try link.make(wanted)
         return means
+    }
+
+    /// Where a client could make no links, the revision has files of its own: so does what is put there.
+    private func installedPlain(_ wanted: WantedFile, _ care: Care, _ asksHub: Bool) throws -> RepairMeans {
+        let path = BytePath("snapshots").appending(commit.hex).appending(wanted.path)
+        func found() throws(SystemCallFailure) -> FileStat? { try place.folders.statIfPresent(path) }
+        if care == .length, try found()?.kind == .regular, try found()?.size == wanted.size { return .present }
+        let (locks, _) = try lock(wanted)
+        defer { withExtendedLifetime(locks) {} }
+        place.steps.reached(.locked)
+        let stat = try found()
+        if let stat, stat.kind != .regular {
+            throw RepairFailure(
+                .inUse, "'\(wanted.path.display)' is a \(stat.kind.word) and no file: move it away first")
+        }
+        if try isRight(stat, wanted, care, open: { () throws(SystemCallFailure) in try place.open(path) }) {
+            return .present
+        }
+        return try bringContent(wanted, asksHub, besides: stat?.key) { partial in
+            let folder = try place.makeFolders(path.parent)
+            let model = try stat.map { ($0.permissions, $0.gid) } ?? place.modelForBlobs()
+            try partial.publish(as: wanted.path.lastComponent, in: folder, permissions: model.0, gid: model.1)
+            place.steps.reached(.blobPublished)
+            try folder.synchronize()
+        }
     }
 
     /// Waits for the locks of a blob, and so for whoever is fetching it.
@@ -137,14 +170,15 @@ final class FileInstaller {
         }
     }
 
-    private func isRight(_ found: BlobAtHand, _ wanted: WantedFile, _ care: Care) throws -> Bool {
-        guard let stat = found.content, stat.size == wanted.size else { return false }
+    private func isRight(
+        _ stat: FileStat?, _ wanted: WantedFile, _ care: Care,
+        open: () throws(SystemCallFailure) -> OwnedDescriptor
+    ) throws -> Bool {
+        guard let stat, stat.size == wanted.size else { return false }
         if care == .length { return true }
         var digest = StreamingDigest(wanted.digest.algorithm, length: wanted.size)
         do {
-            try PartialFile.read(try place.open(wanted.etag, found), stat, wanted.size, cancellation) {
-                digest.update($0)
-            }
+            try PartialFile.read(try open(), stat, wanted.size, cancellation) { digest.update($0) }
         } catch let failure as SystemCallFailure where failure.errno == SystemCallFailure.inputOutputNumber {
             // What the disk does not give back is lost.
             return false
@@ -153,16 +187,21 @@ final class FileInstaller {
     }
 
     /// A file on this machine, else the Hub's.
-    private func bringContent(_ wanted: WantedFile, in found: BlobAtHand) throws -> RepairMeans {
-        for twin in twins.candidates(for: wanted, in: place, besides: found.content?.key) {
-            if try copy(twin, wanted, to: found) { return .copied }
+    private func bringContent(
+        _ wanted: WantedFile, _ asksHub: Bool, besides: FileKey?, publish: (PartialFile) throws -> Void
+    ) throws -> RepairMeans {
+        for twin in twins.candidates(for: wanted, in: place, besides: besides) {
+            if try copy(twin, wanted, publish) { return .copied }
         }
-        try fetch(wanted, to: found)
+        guard asksHub else {
+            throw RepairFailure(.entryNotFound, "'\(wanted.path.display)' is nowhere else on this machine")
+        }
+        try fetch(wanted, publish)
         return .fetched
     }
 
     /// - Returns: false when it is not what its name says.
-    private func copy(_ twin: Twin, _ wanted: WantedFile, to found: BlobAtHand) throws -> Bool {
+    private func copy(_ twin: Twin, _ wanted: WantedFile, _ publish: (PartialFile) throws -> Void) throws -> Bool {
         try SpaceGuard(place: place, settings: settings).requireRoom(for: wanted.size)
         guard let source = try? twin.open() else { return false }
         let partial = try PartialFile.make(for: wanted, in: place)
@@ -172,7 +211,7 @@ final class FileInstaller {
                 partial.remove()
                 return false
             }
-            try publish(partial, wanted, to: found)
+            try publish(partial)
             return true
         } catch {
             partial.remove()
@@ -180,7 +219,7 @@ final class FileInstaller {
         }
     }
 
-    private func fetch(_ wanted: WantedFile, to found: BlobAtHand) throws {
+    private func fetch(_ wanted: WantedFile, _ publish: (PartialFile) throws -> Void) throws {
         // Nothing is transferred for an empty file, and the Hub is not asked either.
         if wanted.size > 0 { try takeSlot() }
         var partial = try PartialFile.resume(for: wanted, in: place, cancellation)
@@ -194,7 +233,7 @@ final class FileInstaller {
                 let current = try partial ?? PartialFile.make(for: wanted, in: place)
                 try transfer(wanted, into: current, space)
                 if current.isRight(wanted) {
-                    try publish(current, wanted, to: found)
+                    try publish(current)
                     settings.event(
                         .downloadFinished(fileOfRepo(wanted), bytes: wanted.size, duration: .now - start))
                     return

@@ -53,6 +53,24 @@ struct LocalTwins: Sendable {
         return gets & 0o070 == 0 || source.gid == target.gid || has & gets & 0o007 == gets >> 3 & 0o007
     }
 
+    /// The lengths that files of a name have, for a content whose length is not known.
+    func lengths(of etag: BytePath, in place: RepoPlace) -> Set<UInt64> {
+        var found: Set<UInt64> = []
+        for (index, root) in roots.enumerated() {
+            for folder in repos[index] {
+                let location = folder.appending("blobs").appending(etag)
+                guard let stat = try? root.stat(at: location) else { continue }
+                if stat.kind == .regular { found.insert(stat.size) }
+                if stat.kind == .symlink, let target = Self.payload(of: location, in: root),
+                    let payload = try? root.stat(at: target)
+                {
+                    found.insert(payload.size)
+                }
+            }
+        }
+        return found
+    }
+
     /// The files that may have a content.
     ///
     /// - Parameters:

@@ -69,15 +69,11 @@ public struct RepairFailure: Error, Sendable, Hashable, CustomStringConvertible 
         errno == SystemCallFailure.deniedNumber || errno == SystemCallFailure.notPermittedNumber
     }
 
-    /// Whether trying other files of the same job is of no use now.
-    var endsJob: Bool {
+    /// Whether asking the Hub for other files is of no use now.
+    var endsFetching: Bool {
         switch code {
-        case .insufficientDisk, .downloadCancelled, .offline, .downloadLimitReached, .invalidToken, .repoNotFound,
-            .revisionNotFound, .gated:
-            true
-        case .network, .rateLimited: true
-        case nil: errno != nil
-        case .entryNotFound, .digestMismatch, .incompleteDownload, .alreadyDownloading, .inUse: false
+        case .insufficientDisk, .downloadCancelled, .offline, .downloadLimitReached, .network, .rateLimited: true
+        default: false
         }
     }
 

@@ -82,23 +82,25 @@ public enum RepairMeans: String, Sendable, Hashable {
     case copied
     /// From the Hub.
     case fetched
-    /// Somebody else had just fetched it.
+    /// Somebody else had just brought it.
     case joined
+    /// It was a name for nothing, and is gone.
+    case unlinked
 }
 
 /// A file of a revision.
 public struct FileOfRepo: Sendable, Hashable {
     /// The repo.
     public var repo: RepoID
-    /// The revision.
-    public var commit: CommitHash
-    /// The path in the repo.
+    /// The revision; nil for a blob that belongs to none.
+    public var commit: CommitHash?
+    /// The path in the repo; empty for what is no file of a revision.
     public var path: BytePath
     /// What the cache names the blob; empty while that is not known.
     public var etag: BytePath
 
     /// Names a file.
-    public init(repo: RepoID, commit: CommitHash, path: BytePath, etag: BytePath = .empty) {
+    public init(repo: RepoID, commit: CommitHash?, path: BytePath, etag: BytePath = .empty) {
         self.repo = repo
         self.commit = commit
         self.path = path

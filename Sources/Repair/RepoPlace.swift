@@ -11,6 +11,9 @@ struct RepoPlace: Sendable {
     let folders: RepoFolders
     let steps: RepairSteps
     private let linked: [LinkedFolder]
+    private let plainCommits: Set<CommitHash>
+    /// The blobs that revisions linked to when the folder was opened.
+    let linkedBlobs: Set<BytePath>
     /// Whether the folder is a link to elsewhere, so that its links do not end in this cache's store.
     private var isLinked: Bool { !linked.isEmpty }
 
@@ -44,6 +47,14 @@ struct RepoPlace: Sendable {
         if linked.isEmpty, inventory.stat.kind == .symlink {
             throw RepairFailure(.inUse, "'\(repo.folder.display)' is a link that leads out of the cache")
         }
+        plainCommits = Set(
+            inventory.snapshots.filter { snapshot in
+                !snapshot.files.isEmpty && snapshot.files.allSatisfy { $0.stat.kind == .regular }
+            }.compactMap(\.commit))
+        linkedBlobs = Set(
+            inventory.snapshots.flatMap(\.files).compactMap { file in
+                if case .blob(let name) = file.link { name } else { nil }
+            })
         folders = try RepoFolders(root: root, inventory: inventory)
         guard folders.stat.uid == effectiveUser() || effectiveUser() == 0 else {
             throw RepairFailure(
@@ -81,6 +92,14 @@ struct RepoPlace: Sendable {
             guard error.isAbsent else { throw error }
             return .other(stat)
         }
+    }
+
+    /// Whether a revision has files and no links.
+    func keepsFiles(_ commit: CommitHash) -> Bool { plainCommits.contains(commit) }
+
+    /// Opens a file of the repo for reading.
+    func open(_ path: BytePath) throws(SystemCallFailure) -> OwnedDescriptor {
+        try root.open(repo.folder.appending(path), linked: linked)
     }
 
     /// Opens a blob for reading; it must be what was looked at.

@@ -18,6 +18,16 @@ struct SnapshotLink {
         return BytePath(String(repeating: "../", count: depth) + "blobs").appending(wanted.etag)
     }
 
+    /// Whether a link can be put there: nothing is, or a link.
+    ///
+    /// - Throws: `RepairFailure` for somebody's own file.
+    func requireFreePlace(_ wanted: WantedFile) throws {
+        let path = folder(of: wanted).appending(wanted.path.lastComponent)
+        guard let stat = try place.folders.statIfPresent(path), stat.kind != .symlink else { return }
+        throw RepairFailure(
+            .inUse, "'\(wanted.path.display)' is a \(stat.kind.word) of its own and no link: move it away first")
+    }
+
     /// Whether the file is linked to its blob.
     func isRight(_ wanted: WantedFile) throws(SystemCallFailure) -> Bool {
         guard let folder = try place.folders.openIfPresent(folder(of: wanted)),
@@ -40,12 +50,7 @@ struct SnapshotLink {
             try folder.makeLink(name, to: text)
         } catch {
             guard error.isTaken else { throw error }
-            let stat = try folder.stat(of: name)
-            guard stat.kind == .symlink else {
-                throw RepairFailure(
-                    .inUse,
-                    "'\(wanted.path.display)' is a \(stat.kind.word) of its own and no link: move it away first")
-            }
+            try requireFreePlace(wanted)
             if try folder.readLink(name) == text { return false }
             try replace(name, in: folder, with: text, etag: wanted.etag)
         }

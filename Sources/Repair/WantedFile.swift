@@ -41,6 +41,13 @@ public struct WantedFile: Sendable, Hashable {
         return files.count == manifest.files.count && Set(files.map(\.path)).count == files.count ? files : nil
     }
 
+    /// A file of which the name and a length are known.
+    ///
+    /// - Returns: nil when the name is no digest, or the path is not safe.
+    init?(path: BytePath, etag: BytePath, size: UInt64) {
+        self.init(path: path, name: etag, size: size, xetHash: nil)
+    }
+
     private init?(path: BytePath, name: BytePath, size: UInt64, xetHash: String?) {
         guard let digest = ContentDigest(hex: name.text), isRepoPath(path.bytes), size <= UInt64(Int64.max) else {
             return nil

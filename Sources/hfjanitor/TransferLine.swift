@@ -17,6 +17,12 @@ final class TransferLine: Sendable {
         thread.withLock { $0 = BackgroundThread(name: "hfj-progress", loop) }
     }
 
+    /// Prints something in the line's place.
+    func over(_ print: () -> Void) {
+        if Terminal.hasProgress { Terminal.write("\r\u{1B}[K", to: 2) }
+        print()
+    }
+
     /// Takes the line away.
     func end() {
         guard let shown = thread.withLock({ $0.take() }) else { return }
