@@ -149,6 +149,15 @@ let package = Package(
         .executableTarget(
             name: "RemovalRun", dependencies: ["Removal", "CacheScan", "HubCache", "LinuxIO"],
             path: "Tests/RemovalRun", swiftSettings: strict),
+        // A fetch or repair that tests kill in the middle.
+        .executableTarget(
+            name: "RepairRun",
+            dependencies: ["CacheScan", "HubCache", "HubClient", "Ledger", "LinuxIO", "Repair", "Verification"],
+            path: "Tests/RepairRun", swiftSettings: strict),
+        .testTarget(
+            name: "RepairTests",
+            dependencies: ["Repair", "CacheScan", "HubCache", "HubClient", "Ledger", "LinuxIO", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
@@ -171,6 +180,6 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
-        .testTarget(name: "RetentionIntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
+        .testTarget(name: "RetentionIntegrationTests", dependencies: ["RepairRun", "hfjanitor"], swiftSettings: strict),
     ]
 )
