@@ -106,9 +106,12 @@ final class FileInstaller {
         defer { withExtendedLifetime(locks) {} }
         place.steps.reached(.locked)
         let found = try place.blob(wanted.etag)
-        if try isRight(found.content, wanted, care, open: { () throws(SystemCallFailure) in
-            try place.open(wanted.etag, found)
-        }) {
+        if try isRight(
+            found.content, wanted, care,
+            open: { () throws(SystemCallFailure) in
+                try place.open(wanted.etag, found)
+            })
+        {
             if try !link.make(wanted) { return hasWaited ? .joined : .present }
             return hasWaited ? .joined : .relinked
         }

@@ -108,7 +108,7 @@ final class PartialFile: Sendable {
         case .free: true
         case .taken: false
         // We hold the lock that those who write such names take; where more can be told it is asked.
-        case .unknown: OpenFileScan.shared.answer(for: key) != .taken
+        case .unknown: OpenFileScan.users(of: [key]).isEmpty
         }
     }
 

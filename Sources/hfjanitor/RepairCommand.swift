@@ -66,7 +66,8 @@ struct RepairCommand: ParsableCommand {
             }
             if Interruption.cancellation.isCancelled {
                 throw CommandFailure(
-                    status: .interrupted, message: "interrupted; what came so far stays, and the next run goes on with it")
+                    status: .interrupted,
+                    message: "interrupted; what came so far stays, and the next run goes on with it")
             }
             return done.flatMap(\.results).exitStatus
         }

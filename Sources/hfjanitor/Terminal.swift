@@ -42,6 +42,13 @@ enum Terminal {
     /// Prints a diagnostic.
     static func complain(_ text: String) { write("hfjanitor: " + text + "\n", to: STDERR_FILENO) }
 
+    /// Prints a diagnostic that this process has not printed yet.
+    static func complainOnce(_ text: String) {
+        if complaints.withLock({ $0.insert(text).inserted }) { complain(text) }
+    }
+
+    private static let complaints = Mutex<Set<String>>([])
+
     /// Why not all of the results could be written; nil when they were.
     static var outputFailure: String? {
         let number = outputErrno.load(ordering: .relaxed)

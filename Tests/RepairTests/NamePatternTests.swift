@@ -22,7 +22,9 @@ struct NamePatternTests {
     }
 
     @Test func manyStarsEndInTime() {
-        #expect(!NamePattern(String(repeating: "*a", count: 200)).matches(BytePath(String(repeating: "a", count: 4000) + "b")))
+        #expect(
+            !NamePattern(String(repeating: "*a", count: 200)).matches(
+                BytePath(String(repeating: "a", count: 4000) + "b")))
     }
 
     @Test func filters() {
