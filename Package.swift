@@ -180,6 +180,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
-        .testTarget(name: "RetentionIntegrationTests", dependencies: ["RepairRun", "hfjanitor"], swiftSettings: strict),
+        .testTarget(
+            name: "RetentionIntegrationTests", dependencies: ["RepairRun", "hfjanitor"], swiftSettings: strict),
     ]
 )

@@ -25,8 +25,8 @@ import Testing
             "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
         ],
         "Repair": [
-            "CacheScan", "Digests", "HubCache", "HubClient", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
-            "WeightFormats",
+            "CacheScan", "Digests", "HubCache", "HubClient", "Ledger", "LinuxIO", "Removal", "Retention",
+            "Verification", "WeightFormats",
         ],
         "CacheWatch": ["HubCache", "LinuxIO"],
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
