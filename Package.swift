@@ -96,7 +96,7 @@ let package = Package(
             name: "Daemon",
             dependencies: [
                 "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
-                "Retention", "SystemdSupport", "Verification",
+                "Repair", "Retention", "SystemdSupport", "Verification",
             ],
             swiftSettings: strict),
 

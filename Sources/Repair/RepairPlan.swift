@@ -38,6 +38,10 @@ public struct PlannedRepair: Sendable, Hashable {
     public var bytes: UInt64?
     /// The cheapest way that seems to be right; what is really right shows when it is done.
     public var action: RepairAction
+    /// Whether the file is not here, and not here but wrong.
+    public var isMissing: Bool {
+        findings.allSatisfy { [.missingShard, .missingFile, .danglingLink].contains($0) }
+    }
     let wanted: WantedFile?
     /// The file that the findings are about.
     let content: FileKey?

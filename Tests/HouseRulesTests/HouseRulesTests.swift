@@ -32,7 +32,7 @@ import Testing
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
         "Daemon": [
             "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
-            "Retention", "SystemdSupport", "Verification",
+            "Repair", "Retention", "SystemdSupport", "Verification",
         ],
         "hfjanitor": [
             "ArgumentParser", "CacheScan", "Daemon", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache",
