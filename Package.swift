@@ -156,7 +156,7 @@ let package = Package(
             path: "Tests/RepairRun", swiftSettings: strict),
         .testTarget(
             name: "RepairTests",
-            dependencies: ["Repair", "CacheScan", "HubCache", "HubClient", "Ledger", "LinuxIO", "TestSupport"],
+            dependencies: ["Repair", "CacheScan", "HubCache", "HubClient", "Retention", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],

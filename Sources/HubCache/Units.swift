@@ -250,6 +250,7 @@ public func formatBytes(_ bytes: UInt64) -> String {
         value /= 1000
         unit += 1
     }
-    let tenths = Int((value * 10).rounded())
-    return value >= 100 ? "\(Int(value.rounded())) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
+    // Rounded by hand: this module links no mathematics.
+    let tenths = Int(value * 10 + 0.5)
+    return value >= 100 ? "\(Int(value + 0.5)) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
 }

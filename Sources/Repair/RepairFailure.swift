@@ -34,6 +34,8 @@ public struct RepairFailure: Error, Sendable, Hashable, CustomStringConvertible 
                 "run it as the owner of the cache"
             } else if failure.isReadOnly {
                 "the filesystem is read-only: mount it writable again"
+            } else if failure.isAbsent {
+                "another process removed it at that moment: try again"
             } else if failure.isLink {
                 "a symbolic link stands where none may be: see what it is for"
             } else {

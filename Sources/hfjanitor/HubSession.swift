@@ -13,15 +13,14 @@ struct HubSession {
     private let policy: Policy
     private let options: CacheOptions
 
-    /// - Throws: `CommandFailure` 78 for an endpoint in the policy that is none, 77 for a token that cannot be taken.
+    /// - Throws: `CommandFailure` 78 for an endpoint in the policy that is none.
     init(_ opened: OpenedCaches, _ options: CacheOptions) throws {
         policy = opened.loaded.policy
         self.options = options
         let environment = HubEnvironment(
             environment: Terminal.environment, tokenFile: CacheLocator(environment: Terminal.environment).tokenFile)
-        if let problem = environment.tokenProblem {
-            throw CommandFailure(status: .permission, message: "no token is used: \(problem)")
-        }
+        // What is public needs none.
+        if let problem = environment.tokenProblem { Terminal.complain("no token is used: \(problem)") }
         let endpoints: [HubEndpoint]?
         do throws(HubEndpointProblem) {
             endpoints = try policy.repair.hubEndpoints(besides: environment)

@@ -75,6 +75,37 @@ def killed_while_fetching(ground: Ground) -> None:
 
 
 @proof(NEWEST)
+def killed_while_resuming(ground: Ground) -> None:
+    """Killed around the taking over of what was left: it is taken over again, and only the rest is fetched."""
+    commit = ground.hub.repo("model", ID).commit(small("resume"))
+    file = commit.files["sub/model.safetensors"]
+
+    def begun(name: str) -> Cache:
+        cache = Cache(ground, ground.base / name)
+        blobs = cache.folder(ID) / "blobs"
+        blobs.mkdir(parents=True)
+        (blobs / f"{file.etag}.0123abcd.incomplete").write_bytes(file.content[:1000])
+        return cache
+
+    status, reached = steps(ground, begun("whole"), "fetch", 0)
+    ground.equal(status, 0, f"exit of an undisturbed run, {reached}")
+    ground.check("step partialAdopted" in reached, f"nothing was taken over: {reached}")
+    for number, step in enumerate(reached, 1):
+        if step not in ("step slotTaken", "step partialAdopted", "step partialWhole", "step partialSynced", "step modeSet"):
+            continue
+        cache = begun(f"at-{number}")
+        status, _ = steps(ground, cache, "fetch", number)
+        ground.equal(status, -signal.SIGKILL, f"exit at {step}")
+        ground.check(not unproven(cache), lambda: f"killed at {number} {step}: {unproven(cache)}")
+        ground.servers.log.clear()
+        run = cache.janitor("fetch", ID)
+        ground.equal(run.status, 0, f"after {number} {step}: exit of {run}")
+        again = [entry for entry in ground.servers.log.all() if entry["origin"] == "cdn" and entry["range"] is None]
+        ground.check(not again, f"after {number} {step}: fetched from the start {again}")
+        ground.check(not cache.is_whole(ID, commit), lambda: f"after {number} {step}: {cache.is_whole(ID, commit)}")
+
+
+@proof(NEWEST)
 def killed_while_repairing(ground: Ground) -> None:
     """At every step of a repair of a wrong blob, a missing blob and a wrong link: nothing is worse than before, the next ends right."""
     commit = ground.hub.repo("model", ID).commit(small("repair") | {"b.safetensors": weights.safetensors_file("b", ["b"], 8, 64)})
