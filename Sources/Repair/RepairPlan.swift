@@ -152,7 +152,7 @@ struct RepairPlanner {
         switch code {
         case .missingUpstream: "the Hub has no such file at this revision"
         case .badUpstream: "the file is broken as it was published"
-        case .indexUnsafePath: "the index is unsafe as it was published"
+        case .indexUnsafePath: "the index leads out of its folder, as it was published"
         case .unreadable: "it may not be read: see its permissions"
         case .readError: "the disk cannot read it: see the kernel's log"
         case .notAFile: "something that is no file stands in its place: move it away"

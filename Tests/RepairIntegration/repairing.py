@@ -11,10 +11,10 @@ from ground import ORG, Ground
 
 BEYOND_REPAIR = {
     "published-broken": "as it was published",
-    "published-without-shard": "the Hub has no such file",
+    "published-without-shard": "the Hub has no",
     "tensor-missing": "as it was published",
     "index-invalid": "as it was published",
-    "index-unsafe": "unsafe as it was published",
+    "index-unsafe": "out of its folder",
     "snapshot-emptied": "hfjanitor fetch",
     "not-a-file": "move it away",
 }
@@ -57,7 +57,9 @@ def scenarios(ground: Ground) -> None:
         actions = [action for one in repaired.json["caches"] for action in one["actions"]]
         if name in BEYOND_REPAIR:
             reasons = " ".join(action.get("reason", "") for action in actions)
-            ground.equal(repaired.status, 1, f"{name}: exit: {repaired}")
+            # Without a manifest only the Hub can say that it does not have it.
+            expected = (1,) if ground.is_newest else (1, 66)
+            ground.check(repaired.status in expected, f"{name}: exit: {repaired}")
             ground.check(BEYOND_REPAIR[name] in reasons, f"{name}: the reason is not said: {repaired}")
             continue
         ground.equal(repaired.status, 0, f"{name}: exit: {repaired}")
