@@ -83,12 +83,20 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        .target(
+            name: "Repair",
+            dependencies: [
+                "CacheScan", "Digests", "HubCache", "HubClient", "Ledger", "LinuxIO", "Removal", "Retention",
+                "Verification", "WeightFormats",
+            ],
+            swiftSettings: strict),
+
         // Top: the pipeline in a loop.
         .target(
             name: "Daemon",
             dependencies: [
                 "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
-                "Retention", "SystemdSupport", "Verification",
+                "Repair", "Retention", "SystemdSupport", "Verification",
             ],
             swiftSettings: strict),
 
@@ -98,7 +106,7 @@ let package = Package(
             dependencies: [
                 "CacheScan", "Daemon", "Diagnosis", "Enforcement", "HubCache", "HubClient", "InUse", "Ledger",
                 "LinuxIO",
-                "PolicyFile", "Removal", "Retention", "SystemdSupport", "Verification",
+                "PolicyFile", "Removal", "Repair", "Retention", "SystemdSupport", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -141,6 +149,15 @@ let package = Package(
         .executableTarget(
             name: "RemovalRun", dependencies: ["Removal", "CacheScan", "HubCache", "LinuxIO"],
             path: "Tests/RemovalRun", swiftSettings: strict),
+        // A fetch or repair that tests kill in the middle.
+        .executableTarget(
+            name: "RepairRun",
+            dependencies: ["CacheScan", "HubCache", "HubClient", "Ledger", "LinuxIO", "Repair", "Verification"],
+            path: "Tests/RepairRun", swiftSettings: strict),
+        .testTarget(
+            name: "RepairTests",
+            dependencies: ["Repair", "CacheScan", "HubCache", "HubClient", "Retention", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
@@ -163,6 +180,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
-        .testTarget(name: "RetentionIntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
+        .testTarget(
+            name: "RetentionIntegrationTests", dependencies: ["RepairRun", "hfjanitor"], swiftSettings: strict),
     ]
 )

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,6 +31,21 @@ int hfj_hard_link(int from, const char *name, int to, const char *new_name) {
 int hfj_make_folder(int directory, const char *name, unsigned int mode) {
     return outcome(mkdirat(directory, name, mode));
 }
+
+int hfj_make_link(const char *text, int directory, const char *name) {
+    return outcome(symlinkat(text, directory, name));
+}
+
+int hfj_truncate(int descriptor, uint64_t size) { return outcome(ftruncate(descriptor, (off_t)size)); }
+
+int64_t hfj_first_hole(int descriptor) {
+    off_t hole = lseek(descriptor, 0, SEEK_HOLE);
+    // Of an empty file there is nothing at 0.
+    if (hole < 0) return errno == ENXIO ? 0 : -errno;
+    return hole;
+}
+
+int hfj_clone(int source, int target) { return outcome(ioctl(target, FICLONE, source)); }
 
 int hfj_unlink(int directory, const char *name, int is_folder) {
     return outcome(unlinkat(directory, name, is_folder ? AT_REMOVEDIR : 0));

@@ -67,6 +67,7 @@ extension DaemonLoop {
         if look.isLive { keepLive(look.folder, of: cache, now) } else { cache.live[look.folder] = nil }
         let before = cache.repos[look.folder]?.states
         publish(look, of: cache, isFirst: false)
+        considerRepair(look, of: cache, now)
         if !look.isLive {
             cache.changedAt[look.folder] = nil
             if before != cache.repos[look.folder]?.states { becomesDifferent(cache, folder: look.folder) }
@@ -214,6 +215,7 @@ extension DaemonLoop {
             }
             let before = look.completeBefore.map { $0[repo.folder.text] ?? [] }
             publish(repo, of: cache, isFirst: isFirst, before: isFirst ? before : nil)
+            considerRepair(repo, of: cache, now)
         }
         cache.lookedAt = cache.lookedAt.filter { folders.contains($0.key) || $0.value >= look.begun }
         if cache.isToBeReadAnew, !isFirst {

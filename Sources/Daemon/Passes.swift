@@ -88,11 +88,8 @@ extension DaemonLoop {
         passes[group]?.next = nil
         guard let first = members.first, members.contains(where: hasWork) else { return }
         let remaining = members.reduce(UInt64(0)) { $0 &+ $1.space.remaining }
-        let order = PassOrder(
-            caches: members.compactMap { cache in looker(cache).map { ($0, cache.policy) } }, policy: inForce.policy,
-            former: inForce.former,
-            room: remaining > 0 && members.contains { $0.policy.minFree != nil } ? remaining : nil,
-            ledger: ledger, hub: setup.hub, token: setup.token, health: hubHealth, cancellation: cancellation)
+        let order = passOrder(
+            for: members, room: remaining > 0 && members.contains { $0.policy.minFree != nil } ? remaining : nil)
         passes[group]?.isRunning = true
         passes[group]?.hasChanged = false
         isStatusStale = true
@@ -113,6 +110,14 @@ extension DaemonLoop {
                 loop.isStatusStale = true
                 if let result { loop.take(result, of: members, group, acts: acts, began: next) }
             })
+    }
+
+    /// What a pass on caches of one filesystem needs.
+    func passOrder(for members: [WatchedCache], room: UInt64?) -> PassOrder {
+        PassOrder(
+            caches: members.compactMap { cache in looker(cache).map { ($0, cache.policy) } }, policy: inForce.policy,
+            former: inForce.former, room: room, ledger: ledger, hub: setup.hub, token: setup.token, health: hubHealth,
+            cancellation: cancellation)
     }
 
     private func take(_ result: PassFindings, of members: [WatchedCache], _ group: UInt64, acts: Bool, began: UInt64) {

@@ -74,6 +74,12 @@ final class WatchedCache {
 
     var scrub = ScrubState()
 
+    /// Repairs; made when the first is needed.
+    var repairer: Worker?
+    /// Repos with something to repair: when to try.
+    var repairs: [BytePath: RepairSchedule] = [:]
+    var isRepairing = false
+
     // MARK: space
 
     var space = SpaceState()
@@ -94,10 +100,11 @@ final class WatchedCache {
         reading?.stop(droppingJobs: droppingJobs)
         scrub.cancellation?.cancel()
         scrubbing?.stop(droppingJobs: droppingJobs)
+        repairer?.stop(droppingJobs: droppingJobs)
     }
 
     var isIdle: Bool {
-        [verifying, enforcing, measuring, reading, scrubbing].allSatisfy { $0?.isIdle ?? true }
+        [verifying, enforcing, measuring, reading, scrubbing, repairer].allSatisfy { $0?.isIdle ?? true }
     }
 
     /// How many looks are waiting or under way.

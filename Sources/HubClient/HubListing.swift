@@ -175,7 +175,7 @@ private struct Listing {
 }
 
 /// Whether a path is one that a file of a repo may have, and cannot leave the folder it is put in.
-func isRepoPath(_ bytes: [UInt8]) -> Bool {
+package func isRepoPath(_ bytes: [UInt8]) -> Bool {
     guard (1...4095).contains(bytes.count), !bytes.contains(0) else { return false }
     return bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy {
         (1...255).contains($0.count) && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8)

@@ -100,6 +100,11 @@ public struct CachePolicy: Sendable, Hashable {
 
     /// Makes the policy of a cache of which nothing is said.
     public init(path: BytePath? = nil) { self.path = path }
+
+    /// Whether a linked folder leads to where `also` says it may.
+    public func lists(_ link: LinkedFolder) -> Bool {
+        also.contains { link.physicalPath == $0 || link.physicalPath.relative(to: $0) != nil }
+    }
 }
 
 /// What no rule may take.

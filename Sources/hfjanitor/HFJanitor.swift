@@ -12,7 +12,9 @@ struct HFJanitor: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Status.self, DaemonCommand.self, Reload.self, Verify.self, List.self, Ready.self, PlanCommand.self,
+            Status.self, DaemonCommand.self, Reload.self, Verify.self, List.self, Ready.self, RepairCommand.self,
+            Fetch.self,
+            PlanCommand.self,
             Enforce.self, Explain.self, Remove.self, Hold.self,
             Release.self,
             PolicyCommand.self, Doctor.self,

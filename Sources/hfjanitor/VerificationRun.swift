@@ -36,7 +36,7 @@ struct VerificationRun {
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
         defer {
             line.end()
-            while let problem = memory.takeProblem() { Terminal.complain(displayText(of: problem)) }
+            while let problem = memory.takeProblem() { Terminal.complainOnce(displayText(of: problem)) }
         }
         var reports: [CacheReport] = []
         if targets.isEmpty {
@@ -120,7 +120,7 @@ struct VerificationRun {
             root.stat.uid != user && user != 0 && !root.filesystem.isReadOnly && !root.filesystem.isNoAccessTime
         }
         guard let root = moved.first else { return }
-        Terminal.complain(
+        Terminal.complainOnce(
             "'\(root.path.display)' belongs to uid \(root.stat.uid): reading it as uid \(user) may move access times")
     }
 

@@ -2,6 +2,7 @@ public import ArgumentParser
 import CacheScan
 import HubCache
 import LinuxIO
+import Repair
 public import Verification
 
 extension VerificationDepth: ExpressibleByArgument {}
@@ -12,7 +13,7 @@ struct Verify: ParsableCommand {
         discussion: """
             Without a TARGET, everything in the cache. Depths add up: structure looks at links, sizes, indexes and shard sets; \
             headers reads every weight file's header; digests reads everything and compares it with the digest in its name or \
-            manifest. Nothing in the cache is changed.
+            manifest. Nothing in the cache is changed without --repair.
 
             \(ExitStatus.table)
             """)
@@ -28,6 +29,9 @@ struct Verify: ParsableCommand {
 
     @Option(help: ArgumentHelp("Hash at most so much a second, such as 200MB.", valueName: "size"))
     var rate: String?
+
+    @Flag(help: "Repair what is found, then check again: see 'hfjanitor repair'.")
+    var repair = false
 
     @Flag(help: "Do not trust remembered digests: hash again.")
     var fresh = false
@@ -47,7 +51,7 @@ struct Verify: ParsableCommand {
     func run() throws {
         try reportingFailures {
             let started = monotonicNanoseconds()
-            let opened = try OpenedCaches(caches)
+            let opened = try OpenedCaches(caches, needing: repair ? .rules : .caches)
             if let path = opened.absentDefault, targets.isEmpty {
                 Terminal.complain("there is no cache yet at '\(path.display)'")
             }
@@ -56,7 +60,13 @@ struct Verify: ParsableCommand {
                 bytesPerSecond: rate.flatMap { try? ByteCount.parseRate($0) },
                 ignoresMemory: fresh)
             var work = try VerificationRun(opened, options: options)
-            let reports = try work.reports(of: targets)
+            var reports = try work.reports(of: targets)
+            var repaired: [RepairResult] = []
+            if repair {
+                repaired = try RepairRun(opened, caches).repair(reports, triesAgain: !targets.isEmpty).flatMap(
+                    \.results)
+                if !repaired.isEmpty { reports = try work.reports(of: targets) }
+            }
             let summary = VerificationSummary(
                 reports, bytesHashed: work.progress.bytesDone,
                 seconds: Double(monotonicNanoseconds() - started) / 1e9)
@@ -65,7 +75,9 @@ struct Verify: ParsableCommand {
             } else {
                 Terminal.write(VerifyText(reports: reports, summary: summary, depth: depth).text, to: 1)
             }
-            return status(of: reports)
+            let status = status(of: reports)
+            // Why a repair failed says more than that something is still wrong.
+            return status == .found && !repaired.isEmpty && repaired.exitStatus != .good ? repaired.exitStatus : status
         }
     }
 

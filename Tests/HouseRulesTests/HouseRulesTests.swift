@@ -24,15 +24,19 @@ import Testing
         "Enforcement": [
             "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
         ],
+        "Repair": [
+            "CacheScan", "Digests", "HubCache", "HubClient", "Ledger", "LinuxIO", "Removal", "Retention",
+            "Verification", "WeightFormats",
+        ],
         "CacheWatch": ["HubCache", "LinuxIO"],
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
         "Daemon": [
             "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
-            "Retention", "SystemdSupport", "Verification",
+            "Repair", "Retention", "SystemdSupport", "Verification",
         ],
         "hfjanitor": [
             "ArgumentParser", "CacheScan", "Daemon", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache",
-            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Retention", "SystemdSupport",
+            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Repair", "Retention", "SystemdSupport",
             "Verification",
         ],
     ]

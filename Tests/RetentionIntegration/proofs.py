@@ -3,6 +3,7 @@
 
     proofs.py --list                            names, one a line, with what each is about
     proofs.py NAME… --program HFJANITOR         runs them; one line of JSON each
+    proofs.py --of FOLDER …                     the proofs of another folder, such as ../RepairIntegration
 
 Run it with an interpreter of `.build/python/`; its client is the one that is used. A line is {"name", "client",
 "failures": [text…], "skipped": text or null, "notes": [text…], "seconds"}. The exit code is 0 when nothing failed, 1
@@ -62,6 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--program", type=Path)
+    parser.add_argument("--of", type=Path, default=HERE, metavar="FOLDER")
     parser.add_argument("--list", action="store_true", help="only print the names")
     options = parser.parse_args()
     if not options.list:
@@ -70,6 +72,7 @@ def main() -> int:
 
     import catalogue
 
+    catalogue.load(options.of.resolve())
     proofs = catalogue.PROOFS
     if options.list:
         for proof in proofs.values():
@@ -80,7 +83,7 @@ def main() -> int:
         parser.error(f"no such proof: {', '.join(unknown)}" if unknown else "a NAME and --program are needed")
 
     if len(options.names) > 1:  # the client reads its settings once in a process
-        command = [sys.executable, str(Path(__file__).resolve()), "--program", str(options.program)]
+        command = [sys.executable, str(Path(__file__).resolve()), "--of", str(options.of), "--program", str(options.program)]
         statuses = {subprocess.run([*command, name], check=False).returncode for name in options.names}
         return max(statuses - {77}, default=77)
 

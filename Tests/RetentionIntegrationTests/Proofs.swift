@@ -9,13 +9,16 @@ struct Proof: Sendable, Hashable, CustomTestStringConvertible {
         var skipped: String?
     }
 
+    /// Where it is, in `Tests`.
+    var folder: String
     var name: String
     var client: String
 
     var testDescription: String { "\(client)/\(name)" }
 
     func run() throws -> Outcome {
-        let (output, errors) = try Proofs.command(client, [name, "--program", Proofs.program.path])
+        let (output, errors) = try Proofs.command(
+            client, ["--of", Proofs.tests.appending(path: folder).path, name, "--program", Proofs.program.path])
         guard let line = output.split(separator: "\n").last else {
             throw ProofFailed(description: "\(name) said nothing: \(errors)")
         }
@@ -31,7 +34,9 @@ struct ProofFailed: Error, CustomStringConvertible {
 enum Proofs {
     static let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
-    static let script = package.appending(path: "Tests/RetentionIntegration/proofs.py").path
+    static let tests = package.appending(path: "Tests")
+    static let script = tests.appending(path: "RetentionIntegration/proofs.py").path
+    static let folders = ["RetentionIntegration", "RepairIntegration"]
     /// Beside the test bundle, which it is built with.
     static let program = Bundle.main.bundleURL.resolvingSymlinksInPath().appending(path: "hfjanitor")
     static let clients = ["newest", "v0.36"]
@@ -48,14 +53,17 @@ enum Proofs {
     static let advice: Comment =
         "SKIPPED: no virtual environments with real clients; make them with Tests/Integration/environments"
 
-    static func all() throws -> [Proof] {
+    /// The proofs of a folder.
+    static func all(of folder: String) throws -> [Proof] {
         guard areNeeded else { return [] }
-        let (output, errors) = try command(clients[0], ["--list"])
+        let (output, errors) = try command(clients[0], ["--of", tests.appending(path: folder).path, "--list"])
         let lines = output.split(separator: "\n")
         guard !lines.isEmpty else { throw ProofFailed(description: "there are no proofs: \(errors)") }
         return lines.flatMap { line in
             let columns = line.split(separator: "\t")
-            return columns[1].split(separator: " ").map { Proof(name: String(columns[0]), client: String($0)) }
+            return columns[1].split(separator: " ").map {
+                Proof(folder: folder, name: String(columns[0]), client: String($0))
+            }
         }
     }
 
@@ -89,7 +97,7 @@ final class ProofRuns: @unchecked Sendable {
     private var outcomes: [Proof: Result<Proof.Outcome, any Error>] = [:]
 
     private init() {
-        waiting = (try? Proofs.all()) ?? []
+        waiting = Proofs.folders.flatMap { (try? Proofs.all(of: $0)) ?? [] }
         // The longest first, so that nothing waits for it alone in the end.
         if let race = waiting.firstIndex(where: { $0.name == "race" }) { waiting.swapAt(0, race) }
         for _ in 0..<Self.workers { Thread.detachNewThread { [self] in work() } }
