@@ -163,6 +163,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
-        .testTarget(name: "RetentionIntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
+        .testTarget(
+            name: "RetentionIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
+        .testTarget(
+            name: "DaemonIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
     ]
 )

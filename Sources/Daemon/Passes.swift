@@ -26,10 +26,9 @@ struct PassSchedule {
 
 /// What a pass needs, as plain values for the worker's thread.
 struct PassOrder: Sendable {
-    var caches: [(looker: Looker, policy: CachePolicy)]
+    var caches: [(looker: Looker, policy: CachePolicy, downloads: [LiveDownload])]
     var policy: Policy
     var former: FormerPolicy?
-    var room: UInt64?
     var ledger: Ledger
     var hub: HubEnvironment
     var token: HubToken?
@@ -87,12 +86,11 @@ extension DaemonLoop {
         }
         passes[group]?.next = nil
         guard let first = members.first, members.contains(where: hasWork) else { return }
-        let remaining = members.reduce(UInt64(0)) { $0 &+ $1.space.remaining }
         let order = PassOrder(
-            caches: members.compactMap { cache in looker(cache).map { ($0, cache.policy) } }, policy: inForce.policy,
-            former: inForce.former,
-            room: remaining > 0 && members.contains { $0.policy.minFree != nil } ? remaining : nil,
-            ledger: ledger, hub: setup.hub, token: setup.token, health: hubHealth, cancellation: cancellation)
+            caches: members.compactMap { cache in
+                looker(cache).map { ($0, cache.policy, cache.repos.values.flatMap(\.downloads)) }
+            },
+            policy: inForce.policy, former: inForce.former, ledger: ledger, hub: setup.hub, token: setup.token, health: hubHealth, cancellation: cancellation)
         passes[group]?.isRunning = true
         passes[group]?.hasChanged = false
         isStatusStale = true
