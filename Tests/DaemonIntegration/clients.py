@@ -6,9 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import weights

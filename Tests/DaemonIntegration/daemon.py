@@ -196,17 +196,24 @@ class Daemon:
 
     # What others see.
 
-    def status(self, *cache: Path) -> Run:
-        return self.ground.janitor("status", "--json", *(["--cache", cache[0]] if cache else []), uid=self.uid, more=self.more)
-
-    def conditions(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.status().json["conditions"]
+    @property
+    def status(self) -> dict[str, Any]:
+        """What it says of itself in its status file."""
+        home = Path((self.more or {}).get("XDG_STATE_HOME") or self.ground.home(self.uid) / "state")
+        try:
+            found: dict[str, Any] = json.loads((home / "hfjanitor" / "daemon.json").read_text())
+        except FileNotFoundError:
+            return {"caches": [], "conditions": []}
         return found
+
+    def conditions(self) -> set[str]:
+        """The codes of what it says is not as it should be."""
+        return {each["code"] for each in self.status["conditions"]}
 
     def watch(self, cache: Path) -> str:
         """How it says that it watches a cache."""
-        for entry in self.status().json["caches"]:
-            if Path(entry["path"]) in (cache, cache.resolve()):
+        for entry in self.status["caches"]:
+            if entry["path"] in (str(cache), os.path.realpath(cache.parent) + "/" + cache.name):
                 return str(entry["watch"])
         return "?"
 

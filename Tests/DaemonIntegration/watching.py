@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,7 +174,7 @@ def roots_that_go(ground: Ground) -> None:
     cache.path = root
     daemon = Daemon(ground, root, uid=uid)
     daemon.await_ready()
-    ground.equal(daemon.watch(root), "absent", "watch of what is not there")
+    daemon.until(lambda: daemon.watch(root) == "absent", "its status says that there is no cache")
     tree("first", broken=2).rename(root)
     daemon.tells_the_truth(cache, when="after the root appeared")
     ground.check(len(daemon.standing) >= 2, lambda: f"two shards are cut: {daemon.standing}\n{daemon.told()}")
@@ -196,12 +195,12 @@ def roots_that_go(ground: Ground) -> None:
         before = daemon.mark
         cut_shard(Repo(root, "repo-00004", plant(place / "names", 1)[0].files))
         daemon.until(
-            lambda: any(each["code"] == "unreadable" for each in daemon.conditions()), "it says that it may not read the root"
+            lambda: "unreadable" in daemon.conditions(), "it says that it may not read the root"
         )
         root.chmod(0o755)
         daemon.tells_the_truth(cache, when="after it may read the root again")
         ground.equal(len(daemon.standing), 4, f"findings {daemon.standing}\n{daemon.told(before)}\n")
-        ground.check(not any(each["code"] == "unreadable" for each in daemon.conditions()), "still unreadable")
+        daemon.until(lambda: "unreadable" not in daemon.conditions(), "it says that the root can be read")
     root.chmod(0o755)
     daemon.stop()
 
@@ -255,3 +254,126 @@ def mounts_that_go(ground: Ground) -> None:
 
 def over(path: Path) -> bool:
     return subprocess.run(["umount", str(path)], capture_output=True, check=False).returncode == 0
+
+
+@proof(NEWEST)
+def shared_store(ground: Ground) -> None:
+    """What breaks in the shared store is found in the repos that link to it."""
+    import weights
+    from caches import WEIGHTS
+    from ground import ORG
+    from hub_stand_in import StoredFile, pseudo_random
+    from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store, try_link_from_shared_store
+
+    cache = Cache(ground, ground.place() / "hub")
+    content = weights.safetensors_file("store", ["w.weight"], 512, 1024)
+    xet = pseudo_random("xet store", 32).hex()
+    commits = {}
+    for name in ("donor", "taker"):
+        commits[name] = cache.publish(f"{ORG}/{name}", {"README.md": b"# 1\n", WEIGHTS: StoredFile(content, True, xet)})
+        cache.download(f"{ORG}/{name}")
+    daemon = Daemon(ground, cache.path)
+    daemon.await_ready()
+    store: dict[str, Any] = {"xet_hash": xet, "cache_dir": str(cache.path), "expected_size": len(content)}
+    publish_blob_to_shared_store(blob_path=str(cache.blob(f"{ORG}/donor", commits["donor"])), **store)
+    blob = cache.blob(f"{ORG}/taker", commits["taker"])
+    blob.unlink()
+    ground.check(try_link_from_shared_store(blob_path=str(blob), **store), "the client does not link to its store")
+    daemon.tells_the_truth(cache, when="with a shared store")
+    payload = blob.resolve()
+    ground.check(payload.parent.parent == cache.path / "blobs", f"the payload is {payload}")
+    for size in (1000, 0):
+        payload.write_bytes(content[:size])
+        daemon.tells_the_truth(cache, when=f"with a payload cut to {size}")
+        found = {each[1] for each in daemon.standing}
+        ground.check(f"model/{ORG}/taker" in found, f"cut to {size} bytes, and only {daemon.standing}")
+    payload.write_bytes(content)
+    daemon.tells_the_truth(cache, when="with the payload whole again")
+    ground.check(not daemon.standing, f"whole again, and {daemon.standing}")
+    payload.unlink()
+    daemon.tells_the_truth(cache, when="without the payload")
+    ground.check(any(each[0] == "dangling-link" for each in daemon.standing), f"no payload, and {daemon.standing}")
+    daemon.stop()
+
+
+class Remote:
+    """A folder seen through FUSE, as a network filesystem: it tells of no changes, and hangs when its server is stopped."""
+
+    def __init__(self, ground: Ground, folder: Path, name: str) -> None:
+        ground.needs_root("mounts a filesystem of its own")
+        if not os.access("/dev/fuse", os.W_OK):
+            raise Skipped("there is no /dev/fuse")
+        self.ground = ground
+        self.folder = folder
+        self.path = ground.base / name
+        self.path.mkdir()
+        self.mount()
+
+    def mount(self) -> None:
+        script = Path(__file__).resolve().parent / "fuse.py"
+        self.server = self.ground.start([sys.executable, script, self.folder, self.path], stdout=subprocess.PIPE, text=True)
+        self.ground.await_line(self.server)
+
+    def die(self) -> None:
+        """Whatever hangs in it fails then."""
+        self.server.send_signal(signal.SIGCONT)
+        self.server.kill()
+        self.server.wait()
+
+    def unmount(self) -> None:
+        self.die()
+        tool(["umount", "--lazy", str(self.path)])
+
+
+@proof(NEWEST)
+def hung_filesystem(ground: Ground) -> None:
+    """A cache whose filesystem hangs is unresponsive; another one goes on; it stops in order, and starts beside a hung one."""
+    here = Cache(ground, ground.place() / "here")
+    there = Cache(ground, ground.base / "served" / "hub")
+    mine, theirs = plant(here.path, 3), plant(there.path, 3)
+    remote = Remote(ground, there.path.parent, "remote")
+    far = Cache(ground, remote.path / "hub")
+    try:
+        daemon = Daemon(ground, here.path, far.path)
+        daemon.await_ready()
+        daemon.until(lambda: daemon.watch(far.path) == "polling", "it polls what tells of no changes")
+        cut_shard(theirs[0])
+        daemon.tells_the_truth(here, far, when="after a change that nothing told of")
+        ground.check(daemon.standing, "a change that nothing told of was not seen")
+
+        remote.server.send_signal(signal.SIGSTOP)
+        daemon.until(lambda: daemon.watch(far.path) == "unresponsive", "it says that the cache hangs")
+        before = daemon.mark
+        cut_shard(mine[0])
+        daemon.until(lambda: daemon.events("finding", before), "the other cache is watched while this one hangs")
+        run = ground.janitor("status", "--json", timeout=30)
+        ground.equal([each["watch"] for each in run.json["caches"]], ["inotify", "unresponsive"], f"watch by {run}")
+        said = degraded(daemon, "unresponsive")
+        ground.equal(len(said), 1, f"times it says so: {said}; times")
+        cut_shard(theirs[1])
+        remote.server.send_signal(signal.SIGCONT)
+        daemon.until(lambda: daemon.watch(far.path) == "polling", "it says that the cache answers again")
+        daemon.tells_the_truth(here, far, when="after it answered again")
+
+        remote.server.send_signal(signal.SIGSTOP)
+        daemon.until(lambda: daemon.watch(far.path) == "unresponsive", "it says that the cache hangs again")
+        began = time.monotonic()
+        daemon.stop()
+        ground.note(f"stopped in {time.monotonic() - began:.1f} s while a call hung")
+        before = daemon.mark
+        daemon.start()
+        daemon.await_event("daemon-ready", before)
+        cut_shard(mine[1])
+        daemon.until(lambda: daemon.events("finding", before, path=place_of(mine[1])), "it works although one cache hangs")
+        # The server dies: whatever is asked fails at once, until it is mounted anew.
+        remote.unmount()
+        remote.mount()
+        daemon.tells_the_truth(here, far, when="after the server came back as another one")
+        daemon.stop()
+    finally:
+        remote.unmount()
+
+
+def place_of(repo: Repo) -> str:
+    """The path that a finding about its first shard's content has."""
+    return str(repo.blob(SHARDS[0]).relative_to(repo.folder.parent))

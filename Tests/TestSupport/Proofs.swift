@@ -1,4 +1,4 @@
-package import Foundation
+internal import Foundation
 
 /// One proof with one client: a Python function that says what it found wrong.
 package struct Proof: Sendable, Hashable, CustomStringConvertible {
