@@ -154,8 +154,13 @@ struct UnitWalk {
         _ folder: borrowing OwnedDescriptor, _ kind: WatchedKind, at path: BytePath, commit: UInt16, depth: Int
     ) throws(SystemCallFailure) {
         guard try enter(folder, kind, at: path, commit: commit, mayBeLeaf: true) else { return }
-        try noteFiles(of: folder, at: path)
-        for (name, _) in try folder.names(ofKinds: [.directory]) {
+        // An open folder is listed once only.
+        let kinds: [FileKind] = result.polled == nil ? [.directory] : [.directory, .regular]
+        for (name, childKind) in try folder.names(ofKinds: kinds) {
+            guard childKind == .directory else {
+                noteFile(name, of: folder, at: path)
+                continue
+            }
             guard depth < Self.depthLimit else {
                 result.isTooBig = true
                 return
@@ -214,16 +219,21 @@ struct UnitWalk {
         result.polled?.append(PolledEntry(path: path, stat: stat))
     }
 
-    /// Notes the files of a polled folder: what is written in place, as clients before 1.18 do with refs, the folder does
-    /// not show.
+    /// Notes the files of a polled folder.
     private mutating func noteFiles(of folder: borrowing OwnedDescriptor, at path: BytePath) throws(SystemCallFailure) {
         guard result.polled != nil else { return }
-        for (name, _) in try folder.names(ofKinds: [.regular]) {
-            monitor.tick()
-            // With more files, what is written in place is found by the next look at everything.
-            if monitor.isStopped || result.polled?.count ?? 0 >= monitor.limits.foldersPerRepo / 2 { return }
-            if let stat = try? folder.stat(of: name) { note(stat, at: path.appending(name)) }
-        }
+        for (name, _) in try folder.names(ofKinds: [.regular]) { noteFile(name, of: folder, at: path) }
+    }
+
+    /// Notes a file of a polled folder: what is written in place, as clients before 1.18 do with refs, the folder does not
+    /// show.
+    private mutating func noteFile(_ name: BytePath, of folder: borrowing OwnedDescriptor, at path: BytePath) {
+        monitor.tick()
+        // With more files, what is written in place is found by the next look at everything.
+        guard !monitor.isStopped, result.polled?.count ?? 0 < monitor.limits.foldersPerRepo / 2,
+            let stat = try? folder.stat(of: name)
+        else { return }
+        note(stat, at: path.appending(name))
     }
 
     private mutating func descend(

@@ -90,7 +90,8 @@ extension DaemonLoop {
             caches: members.compactMap { cache in
                 looker(cache).map { ($0, cache.policy, cache.repos.values.flatMap(\.downloads)) }
             },
-            policy: inForce.policy, former: inForce.former, ledger: ledger, hub: setup.hub, token: setup.token, health: hubHealth, cancellation: cancellation)
+            policy: inForce.policy, former: inForce.former, ledger: ledger, hub: setup.hub, token: setup.token,
+            health: hubHealth, cancellation: cancellation)
         passes[group]?.isRunning = true
         passes[group]?.hasChanged = false
         isStatusStale = true

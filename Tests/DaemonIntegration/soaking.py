@@ -11,19 +11,18 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 import weights
-from caches import Cache, model_files
+from caches import Cache
 from catalogue import NEWEST, OLD, proof
 from clients import Clients
 from daemon import PATIENCE, Daemon
 from disks import MB
-from ground import ORG, Ground, end, short
+from ground import ORG, Ground, end
 from hub_stand_in import Commit, Fault, pseudo_random
 
-SECONDS = float(os.environ.get("HFJANITOR_SOAK_SECONDS", "45"))
+SECONDS = float(os.environ.get("HFJANITOR_SOAK_SECONDS", "40"))
 ROUND = 15.0
 """Seconds of turmoil between two quiet moments."""
 PEACEFUL, VIOLENT = 4, 4
