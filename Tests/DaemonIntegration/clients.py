@@ -112,7 +112,8 @@ def clients(ground: Ground) -> None:
     use.download(killed, "a resumed download")
     quiet("after a resumed download", (killed, commit))
     # What a killed client of another version leaves is no part of the revision.
-    ground.check(not any(each[1].endswith(killed) and each[2] for each in daemon.standing), lambda: f"resumed, and {daemon.standing}")
+    of_revision = [each for each in daemon.standing if each[1].endswith(killed) and each[2]]
+    ground.check(not of_revision, f"resumed, and {of_revision}")
 
     shared = f"{ORG}/shared"
     commit = cache.publish(shared, model(shared, 6))

@@ -1,5 +1,6 @@
 """A view of a folder as a FUSE filesystem, which nothing can be written through. This very file serves it as a process of
-its own: stopped, it hangs as a network filesystem does whose server is gone. Needs root, nothing else; see fuse(4) and linux/fuse.h.
+its own: stopped, it hangs as a network filesystem does whose server is gone. Needs root, nothing else; see fuse(4) and
+linux/fuse.h.
 
     fuse.py FOLDER MOUNTPOINT      mounts, says "ready", serves until it is ended
 """

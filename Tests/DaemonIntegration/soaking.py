@@ -194,7 +194,8 @@ class Soak:
         """Kills it, stops it in order, has it reload, or freezes it for a while."""
         how = pick.choice(["kill", "term", "hup", "freeze"] if may_end else ["hup", "freeze"])
         daemon = self.daemon
-        if not self.ground.check(daemon.process.poll() is None, lambda: f"the daemon ended with {daemon.process.returncode}\n{daemon.told()}"):
+        ended = daemon.process.poll()
+        if not self.ground.check(ended is None, lambda: f"the daemon ended with {ended}\n{daemon.told()}"):
             with self.stage:
                 daemon.start()
             return
