@@ -54,7 +54,7 @@ class Soak:
         self.numbers = Numbers()
         self.clients = Clients(self.cache)
         self.stage = threading.Lock()
-        """Held by who needs the daemon's process as it is."""
+        """Held while the policy is written, and from the end of a process until the next one has read it."""
         self.kept: dict[str, Commit] = {}
         self.peaceful: dict[str, list[Commit]] = {}
         self.violent: dict[str, list[Commit]] = {}
@@ -185,6 +185,10 @@ class Soak:
             self.numbers.count("bad policy edits")
         else:
             self.numbers.count("good policy edits")
+        with self.stage:
+            self.write_policy(text)
+
+    def write_policy(self, text: str) -> None:
         temporary = self.policy_path.with_suffix(".new")
         temporary.write_text(text)
         temporary.chmod(0o600)
@@ -197,7 +201,9 @@ class Soak:
         ended = daemon.process.poll()
         if not self.ground.check(ended is None, lambda: f"the daemon ended with {ended}\n{daemon.told()}"):
             with self.stage:
+                self.write_policy(self.policy(pick))
                 daemon.start()
+                daemon.await_ready()
             return
         if how == "freeze":
             daemon.signal(signal.SIGSTOP)
@@ -209,13 +215,14 @@ class Soak:
         else:
             # With a bad policy at its start it would rightly refuse.
             with self.stage:
-                self.policy_path.write_text(self.policy(pick))
+                self.write_policy(self.policy(pick))
                 if how == "kill":
                     daemon.kill()
                 else:
                     daemon.stop()
                 time.sleep(pick.uniform(0, 1))
                 daemon.start()
+                daemon.await_ready()
         self.numbers.count(f"daemon: {how}")
 
     # Measuring and judging.
@@ -236,7 +243,7 @@ class Soak:
 
     def quiet(self, when: str) -> None:
         daemon, cache = self.daemon, self.cache
-        self.policy_path.write_text(self.policy(random.Random(when)))
+        self.write_policy(self.policy(random.Random(when)))
         daemon.await_ready()
         daemon.tells_the_truth(cache, when=when, patience=150)
         self.look_at_kept()
@@ -290,8 +297,9 @@ class Soak:
         """How the numbers of the last process went, from its first third to its last."""
         last = [row for row in self.numbers.samples if row[1] == self.numbers.samples[-1][1]]
         first, final = last[: len(last) // 3 or 1], last[-(len(last) // 3 or 1) :]
-        for column, name, most in ((2, "memory", MOST_GROWTH), (3, "descriptors", 8)):
-            grown = max(row[column] for row in final) - max(row[column] for row in first)
+        # What leaks is there at the best moment too.
+        for column, name, most in ((2, "memory", MOST_GROWTH), (3, "descriptors", 3)):
+            grown = min(row[column] for row in final) - min(row[column] for row in first)
             if final[-1][0] - first[0][0] > 60:
                 self.ground.check(grown <= most, f"{name} grew by {grown} in {final[-1][0] - first[0][0]:.0f} s: {last[::20]}")
         return (
