@@ -21,7 +21,8 @@ package final class Proofs: @unchecked Sendable {
     /// Those of the retention commands.
     package static let retention = Proofs(folder: "RetentionIntegration", workers: 4, first: ["race"])
     /// Those of the daemon.
-    package static let daemon = Proofs(folder: "DaemonIntegration", workers: 5, first: ["hung-filesystem", "clients", "soak"])
+    package static let daemon = Proofs(
+        folder: "DaemonIntegration", workers: 5, first: ["hung-filesystem", "clients", "soak"])
 
     private static let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
