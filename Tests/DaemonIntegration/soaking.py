@@ -296,15 +296,17 @@ class Soak:
     def growth(self) -> str:
         """How the numbers of the last process went, from its first third to its last."""
         last = [row for row in self.numbers.samples if row[1] == self.numbers.samples[-1][1]]
-        first, final = last[: len(last) // 3 or 1], last[-(len(last) // 3 or 1) :]
+        # Not before it has begun to work.
+        settled = [row for row in last if row[0] > last[0][0] + 5] or last
+        first, final = settled[: len(settled) // 3 or 1], settled[-(len(settled) // 3 or 1) :]
         # What leaks is there at the best moment too.
         for column, name, most in ((2, "memory", MOST_GROWTH), (3, "descriptors", 3)):
             grown = min(row[column] for row in final) - min(row[column] for row in first)
             if final[-1][0] - first[0][0] > 60:
                 self.ground.check(grown <= most, f"{name} grew by {grown} in {final[-1][0] - first[0][0]:.0f} s: {last[::20]}")
         return (
-            f"last process, {last[-1][0] - last[0][0]:.0f} s: memory {last[0][2] / MB:.1f} to {last[-1][2] / MB:.1f} MB, "
-            f"descriptors {last[0][3]} to {last[-1][3]}, watches {last[0][4]} to {last[-1][4]}"
+            f"last process, {final[-1][0] - first[0][0]:.0f} s: memory {first[0][2] / MB:.1f} to {final[-1][2] / MB:.1f} MB, "
+            f"descriptors {first[0][3]} to {final[-1][3]}, watches {first[0][4]} to {final[-1][4]}"
         )
 
     def play(self, seconds: float) -> None:
