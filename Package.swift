@@ -181,6 +181,11 @@ let package = Package(
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
         .testTarget(
-            name: "RetentionIntegrationTests", dependencies: ["RepairRun", "hfjanitor"], swiftSettings: strict),
+            name: "RetentionIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
+        .testTarget(
+            name: "RepairIntegrationTests", dependencies: ["RepairRun", "TestSupport", "hfjanitor"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "DaemonIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
     ]
 )
