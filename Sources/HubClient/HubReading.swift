@@ -5,7 +5,8 @@ internal import Synchronization
 extension HubClient {
     /// Reads a whole small file into memory, through interruptions. What came is not proven: the caller hashes it.
     ///
-    /// - Parameter file: of a size that the caller has found small enough. The Hub must name it the same, or nothing is read.
+    /// - Parameter file: of a size that the caller has found small enough. The Hub must name it the same, or nothing is
+    ///   read.
     /// - Throws: `HubFailure`.
     public func content(
         of file: HubTreeFile, repo: RepoID, commit: CommitHash, cancellation: Cancellation = Cancellation()
@@ -18,8 +19,8 @@ extension HubClient {
 
     /// Reads some bytes of a file and no more: a part of it cannot be proven.
     ///
-    /// Where a server gives the whole file in place of the range, what stands before it is passed over, and the connection ends
-    /// after it.
+    /// Where a server gives the whole file in place of the range, what stands before it is passed over, and the
+    /// connection ends after it.
     ///
     /// - Parameters:
     ///   - file: the Hub must give it the same name and length, or nothing is read.

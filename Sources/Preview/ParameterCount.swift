@@ -26,8 +26,7 @@ public struct ParameterCount: Sendable, Hashable {
     /// Bytes of the types that configurations name; torch's own default where none is named.
     private static let typeBytes: [String: UInt64] = [
         "float64": 8, "double": 8, "float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2, "int8": 1,
-        "uint8": 1,
-        "float8_e4m3fn": 1, "float8_e5m2": 1,
+        "uint8": 1, "float8_e4m3fn": 1, "float8_e5m2": 1,
     ]
 
     /// An estimate for files whose headers do not tell: their size by that of the configuration's type.
@@ -78,8 +77,8 @@ public struct MemoryEstimate: Sendable, Hashable {
         case int4
     }
 
-    /// What is added to the weights, in percent of them: activations, buffers, the runtime. Not the key-value cache, which
-    /// grows with contexts and users.
+    /// What is added to the weights, in percent of them: activations, buffers, the runtime. Not the key-value cache,
+    /// which grows with contexts and users.
     public static let overheadPercent: UInt64 = 20
 
     /// At which precision.

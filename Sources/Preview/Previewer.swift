@@ -54,11 +54,11 @@ public struct Previewer: Sendable {
         preview.pythonFiles = listing.count { $0.path.hasSuffix(".py") }
         takeDocuments(listing, into: &preview, client)
         let shards = shardsByIndex(listing, into: &preview, client)
-        preview.sets = WeightSet.find(in: wanted, shards: shards)
+        preview.sets = WeightSet.find(in: wanted, known: Set(listing.map(\.path)), shards: shards)
         preview.main = WeightSet.main(of: preview.sets, components: preview.facts.components)
         for set in preview.main where !set.missing.isEmpty {
             preview.note(
-                "'\(set.name.display)' names \(set.missing.count) files that the repo does not have, such as "
+                "'\(set.name.display)' names files that the repo does not have (\(set.missing.count)), such as "
                     + "'\(set.missing[0].display)'", atMost: Self.mostNotes)
         }
         countParameters(of: &preview)

@@ -26,12 +26,14 @@ extension WeightSet {
     ///
     /// - Parameters:
     ///   - files: what is looked at; nothing else is in the sets.
+    ///   - known: every path of the repo.
     ///   - shards: of every index of the repo, the paths of the shards it names.
     /// - Returns: in order of their names, each file in one set at most.
-    static func find(in files: [HubTreeFile], shards: [BytePath: [BytePath]]) -> [WeightSet] {
+    static func find(
+        in files: [HubTreeFile], known: Set<BytePath>, shards: [BytePath: [BytePath]]
+    ) -> [WeightSet] {
         var rest: [BytePath: HubTreeFile] = [:]
         for file in files where WeightFormat(fileName: file.path.lastComponent.bytes) != nil { rest[file.path] = file }
-        let known = Set(files.map(\.path))
         var sets: [WeightSet] = []
         for (index, names) in shards.sorted(by: { $0.key < $1.key }) {
             guard let format = IndexFileName(index.lastComponent.bytes)?.format else { continue }
@@ -64,10 +66,11 @@ extension WeightSet {
         self.init(name: file.path, format: format, files: [file])
     }
 
-    /// The sets that a program loads which is given the whole repo: one for each component of a diffusers pipeline, else one.
+    /// The sets that a program loads which is given the whole repo: one for each component of a diffusers pipeline,
+    /// else one.
     ///
-    /// A repo has the same weights in several formats or precisions. Those in safetensors under the usual name come first; of
-    /// what is alike otherwise (the quantisations of a GGUF repo) the largest.
+    /// A repo has the same weights in several formats or precisions. Those in safetensors under the usual name come
+    /// first; of what is alike otherwise (the quantisations of a GGUF repo) the largest.
     ///
     /// - Parameter components: the folders that a pipeline's `model_index.json` names.
     static func main(of sets: [WeightSet], components: Set<BytePath>) -> [WeightSet] {

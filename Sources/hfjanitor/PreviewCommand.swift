@@ -12,13 +12,13 @@ struct PreviewCommand: ParsableCommand {
         commandName: "preview",
         abstract: "Show what a repo of the Hub is before it is fetched, and whether it fits here.",
         discussion: """
-            Reads the listing, the configuration and the headers of the weights, and nothing of the weights themselves. Changes \
-            nothing.
+            Reads the listing, the configuration and the headers of the weights, and nothing of the weights themselves. \
+            Changes nothing.
 
             Patterns are those of huggingface_hub: * crosses folders, a pattern that ends in / means everything below.
 
-            Exit status: 0 shown; 64 usage; 66 no such repo or revision; 69 the Hub cannot be reached; 77 gated or private; 78 \
-            policy file wrong.
+            Exit status: 0 shown; 64 usage; 66 no such repo or revision; 69 the Hub cannot be reached; 77 gated or private; \
+            78 policy file wrong.
             """)
 
     @Argument(help: "A repo of the Hub: org/name, dataset/org/name, hf://…, each with an optional @revision.")
@@ -207,7 +207,8 @@ struct PreviewRoom {
         memory.map { (bytes <= $0.usableBytes, bytes <= $0.availableBytes) }
     }
 
-    /// Whether so much fits into one graphics processor's memory, and into that of all together; nil where that is not known.
+    /// Whether so much fits into one graphics processor's memory, and into that of all together; nil where that is not
+    /// known.
     func fitsInGraphics(_ bytes: UInt64) -> (one: Bool, all: Bool)? {
         let sizes = graphics.compactMap(\.totalBytes)
         guard !sizes.isEmpty, sizes.count == graphics.count else { return nil }

@@ -135,8 +135,8 @@ struct PreviewText {
         return [""] + table.lines(rightAligned: [1, 2])
             + [
                 Terminal.styled(
-                    "\(MemoryEstimate.overheadPercent) % are for activations, buffers and the runtime; contexts come on top.",
-                    .dim)
+                    "\(MemoryEstimate.overheadPercent) % are for activations, buffers and the runtime; "
+                        + "contexts come on top.", .dim)
             ]
     }
 

@@ -124,4 +124,6 @@ package func rawRequest(_ method: String, _ url: String, _ path: String, _ body:
 /// The stand-in could not be used.
 package struct StandInFailure: Error, CustomStringConvertible {
     package let description: String
+
+    package init(description: String) { self.description = description }
 }
