@@ -98,14 +98,15 @@ struct PreviewCommand: ParsableCommand {
         if let problem = environment.tokenProblem {
             throw CommandFailure(status: .permission, message: "no token is used: \(problem)")
         }
+        let own = try? environment.endpoint.get()
         var endpoints: [HubEndpoint]?
         do throws(HubEndpointProblem) {
             for endpoint in policy.repair.endpoints {
-                endpoints =
-                    (endpoints ?? []) + [
-                        try HubEndpoint(
-                            url: endpoint.url, sendsToken: endpoint.getsToken, allowsHTTP: endpoint.allowsHTTP)
-                    ]
+                let listed = try HubEndpoint(
+                    url: endpoint.url, sendsToken: endpoint.getsToken, allowsHTTP: endpoint.allowsHTTP)
+                // The Hub's own gets the token, whatever the policy says of it.
+                let isOwn = listed.description == own?.description
+                endpoints = (endpoints ?? []) + [isOwn ? own ?? listed : listed]
             }
         } catch {
             throw CommandFailure(status: .policy, message: "repair: endpoints: \(error)")

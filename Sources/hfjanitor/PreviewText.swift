@@ -104,7 +104,7 @@ struct PreviewText {
             ])
         }
         let rest = preview.sets.count - Self.mostSets
-        return ["", "The same weights more than once, or others besides; --include takes some of them:"]
+        return ["", "The same weights more than once, or others besides; --include chooses:"]
             + table.lines(rightAligned: [1, 2]).map { "  " + $0 } + (rest > 0 ? ["  … and \(rest) more"] : [])
     }
 
