@@ -179,9 +179,7 @@ struct PreviewRoom {
         }
         freeBytes = filesystem.availableBytes
         let total = filesystem.totalBytes
-        let critical =
-            policy.criticalFree?.bytes(of: total)
-            ?? min(5_000_000_000, Amount.partsPerMillion(50_000).bytes(of: total))
+        let critical = policy.criticalFreeBytes(of: total)
         let least = policy.minFree?.bytes(of: total) ?? 0
         (floorBytes, floorName) = least > critical ? (least, "min-free") : (critical, "critical-free")
         memory = MachineMemory.read()

@@ -134,7 +134,8 @@ import Testing
             let script = "#!/bin/sh\necho $$ > \(folder.absolute("pid").text)\nsleep 1000 & wait\n"
             try write(folder, ["hang": script], mode: 0o755)
             // Long enough for the shell to start on a busy machine.
-            #expect(programOutput(folder.absolute("hang"), [], limit: 100, within: .seconds(3)) == nil)
+            #expect(
+                ChildProgram.output(of: [folder.absolute("hang").text], environment: [], within: .seconds(3)) == nil)
             let text = try OwnedDescriptor.open(trustedPath: folder.absolute("pid")).readAll(limit: 100) ?? []
             let id = try #require(Int32(String(decoding: text, as: UTF8.self).filter(\.isNumber)))
             #expect(ProcessTable.read().processes.values.allSatisfy { $0.id != id && $0.parent != id })
@@ -142,11 +143,13 @@ import Testing
     }
 
     @Test func programs() throws {
-        #expect(
-            programOutput("/bin/echo", ["a b", "$HOME"], limit: 100, within: .seconds(30)) == Array("a b $HOME\n".utf8))
-        #expect(programOutput("/bin/echo", ["1234567890"], limit: 5, within: .seconds(30)) == nil)
-        #expect(programOutput("/nowhere/at/all", [], limit: 5, within: .seconds(30)) == nil)
-        #expect(programOutput("/bin/true", [], limit: 5, within: .seconds(30)) == [])
-        #expect(programOutput("/bin/cat", [], limit: 5, within: .seconds(30)) == [])
+        func output(_ arguments: String...) -> [UInt8]? {
+            ChildProgram.output(of: arguments, environment: ["A=b"], within: .seconds(30))
+        }
+        #expect(output("/bin/echo", "a b", "$HOME") == Array("a b $HOME\n".utf8))
+        #expect(output("/usr/bin/env") == Array("A=b\n".utf8))
+        #expect(output("/nowhere/at/all") == nil && output("/bin/false") == nil)
+        #expect(output("/bin/true") == [] && output("/bin/cat") == [])
+        #expect(output("/usr/bin/head", "-c", "65536", "/dev/zero")?.count == 65_536)
     }
 }
