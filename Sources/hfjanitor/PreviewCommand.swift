@@ -21,38 +21,18 @@ struct PreviewCommand: ParsableCommand {
             78 policy file wrong.
             """)
 
-    @Argument(help: "A repo of the Hub: org/name, dataset/org/name, hf://…, each with an optional @revision.")
-    var repo: String
-
-    @Option(help: "A branch, a tag, refs/pr/N or a commit. Default: main.")
-    var revision: String?
-
-    @Option(
-        help: "model, dataset, space or kernel. Default: model.",
-        transform: { text in
-            guard let type = RepoType(rawValue: text) else {
-                throw ValidationError("'\(displayText(of: text))' is none of model, dataset, space and kernel")
-            }
-            return type
-        })
-    var type: RepoType?
-
-    @Option(help: ArgumentHelp("Only files that fit; repeatable.", valueName: "glob"))
-    var include: [String] = []
-
-    @Option(help: ArgumentHelp("Not the files that fit; repeatable.", valueName: "glob"))
-    var exclude: [String] = []
+    @OptionGroup var named: HubRepoOptions
 
     @OptionGroup var caches: CacheOptions
 
     func run() throws {
         try reportingFailures {
-            let (id, revision) = try target()
+            let (id, revision) = try named.revisionOnHub()
             let opened = try OpenedCaches(caches, needing: .rules)
             Interruption.install()
             let previewer = Previewer(
-                repo: id, filter: NameFilter(include: include, exclude: exclude),
-                cancellation: Interruption.cancellation, makeClient: try Self.clients(opened.loaded.policy))
+                repo: id, filter: NameFilter(include: named.include, exclude: named.exclude),
+                cancellation: Interruption.cancellation, makeClient: try HubSession.clients(opened.loaded.policy))
             let preview: RepoPreview
             do {
                 preview = try previewer.preview(revision: revision)
@@ -68,54 +48,6 @@ struct PreviewCommand: ParsableCommand {
             }
             if let stop = preview.stop { throw Self.failure(stop, id, revision) }
             return .good
-        }
-    }
-
-    private func target() throws -> (RepoID, String) {
-        guard let name = TargetName(repo) else {
-            throw CommandFailure(
-                status: .usage,
-                message: "'\(displayText(of: repo))' is no repo: use org/name or dataset/org/name")
-        }
-        // `dataset/x` may mean the model x of the organisation dataset; the type, where it is named, decides.
-        let id = type.map { type in name.candidates.first { $0.type == type } } ?? name.candidates.first
-        guard let id else {
-            throw CommandFailure(
-                status: .usage, message: "'\(displayText(of: repo))' is no \(type?.rawValue ?? "repo")")
-        }
-        if let revision, let other = name.revision, revision != other {
-            throw CommandFailure(
-                status: .usage,
-                message: "two revisions are named: '\(displayText(of: other))' and '\(displayText(of: revision))'")
-        }
-        return (id, revision ?? name.revision ?? "main")
-    }
-
-    /// What makes clients that all ask where the policy says, else where the environment does.
-    private static func clients(_ policy: Policy) throws -> @Sendable () -> HubClient {
-        let environment = HubEnvironment(
-            environment: Terminal.environment, tokenFile: CacheLocator(environment: Terminal.environment).tokenFile)
-        if let problem = environment.tokenProblem {
-            throw CommandFailure(status: .permission, message: "no token is used: \(problem)")
-        }
-        let own = try? environment.endpoint.get()
-        var endpoints: [HubEndpoint]?
-        do throws(HubEndpointProblem) {
-            for endpoint in policy.repair.endpoints {
-                let listed = try HubEndpoint(
-                    url: endpoint.url, sendsToken: endpoint.getsToken, allowsHTTP: endpoint.allowsHTTP)
-                // The Hub's own gets the token, whatever the policy says of it.
-                let isOwn = listed.description == own?.description
-                endpoints = (endpoints ?? []) + [isOwn ? own ?? listed : listed]
-            }
-        } catch {
-            throw CommandFailure(status: .policy, message: "repair: endpoints: \(error)")
-        }
-        let health = HubHealth()
-        var settings = HubSettings()
-        settings.userAgent = "hfjanitor/\(Version.text)"
-        return { [endpoints, settings] in
-            HubClient(environment: environment, endpoints: endpoints, health: health, settings: settings)
         }
     }
 
