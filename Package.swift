@@ -91,6 +91,11 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        .target(
+            name: "Preview",
+            dependencies: ["CacheScan", "Digests", "HubCache", "HubClient", "LinuxIO", "WeightFormats"],
+            swiftSettings: strict),
+
         // Top: the pipeline in a loop.
         .target(
             name: "Daemon",
@@ -106,7 +111,7 @@ let package = Package(
             dependencies: [
                 "CacheScan", "Daemon", "Diagnosis", "Enforcement", "HubCache", "HubClient", "InUse", "Ledger",
                 "LinuxIO",
-                "PolicyFile", "Removal", "Repair", "Retention", "SystemdSupport", "Verification",
+                "PolicyFile", "Preview", "Removal", "Repair", "Retention", "SystemdSupport", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -161,6 +166,11 @@ let package = Package(
         .testTarget(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
+        .testTarget(
+            name: "PreviewTests",
+            dependencies: [
+                "Preview", "CacheScan", "HubCache", "HubClient", "LinuxIO", "TestSupport", "WeightFormats", "hfjanitor",
+            ], swiftSettings: strict),
         .testTarget(
             name: "SystemdSupportTests",
             dependencies: ["SystemdSupport", "HubCache", "LinuxIO", "TestSupport", "hfjanitor"],

@@ -156,6 +156,6 @@ struct SpaceState {
 
     /// Below this hardly anything is free: 5 GB unless the policy says otherwise, and of a small disk a twentieth.
     func critical(_ policy: CachePolicy) -> UInt64 {
-        policy.criticalFree?.bytes(of: total) ?? min(5_000_000_000, total / 20)
+        policy.criticalFreeBytes(of: total)
     }
 }
