@@ -126,6 +126,7 @@ def served(bench: Bench, name: str, sizes: list[int], room: int) -> Path:
 def contest(bench: Bench, folder: Path, rounds: int, *, with_client: bool = True) -> list[Series]:
     """Ours, curl, curl with what is needed to be as safe, and the Python client."""
     target = bench.folder / "work" / "fetched"
+    target.mkdir(parents=True, exist_ok=True)
     names = sorted(path.name for path in (folder / "content").iterdir())
     bytes_ = sum(path.stat().st_size for path in (folder / "content").iterdir())
 

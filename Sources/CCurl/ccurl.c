@@ -68,7 +68,7 @@ int hfj_curl_perform(void *handle, const struct hfj_exchange *exchange) {
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, exchange->connect_milliseconds);
-    SET(CURLOPT_BUFFERSIZE, 256L * 1024L);
+    SET(CURLOPT_BUFFERSIZE, 512L * 1024L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     if (exchange->is_head)
         SET(CURLOPT_NOBODY, 1L);

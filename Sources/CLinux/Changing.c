@@ -57,6 +57,10 @@ int hfj_set_group(int descriptor, uint32_t group) { return outcome(fchown(descri
 
 int hfj_synchronize(int descriptor) { return outcome(fsync(descriptor)); }
 
+int hfj_start_writeback(int descriptor, uint64_t offset, uint64_t length) {
+    return outcome(sync_file_range(descriptor, (off_t)offset, (off_t)length, SYNC_FILE_RANGE_WRITE));
+}
+
 ssize_t hfj_write(int descriptor, const void *buffer, size_t count) {
     ssize_t done = write(descriptor, buffer, count);
     return done < 0 ? -errno : done;

@@ -47,14 +47,15 @@ extension HubClient {
             request.count = options.count
             request.deadline = options.deadline
             let head: ResponseHead
+            let asked = clock.now()
             do throws(ExchangeFailure) {
                 head = try exchange(request, cancellation, onHead: onHead, onBody: onBody)
             } catch {
-                if error.isTheServers { health.failed(address.origin, now: clock.now(), settings) }
+                if error.isTheServers { health.failed(address.origin, since: asked, now: clock.now(), settings) }
                 throw silence(error)
             }
             guard head.isRedirect else {
-                try judge(head, from: address.origin, isHub: !hasLeft)
+                try judge(head, from: address.origin, isHub: !hasLeft, asked: asked)
                 return (head, address, nil)
             }
             health.answered(address.origin)

@@ -219,6 +219,12 @@ extension OwnedDescriptor {
         _ = try checked("fsync", .empty) { hfj_synchronize(descriptor) }
     }
 
+    /// Has the system begin to write a part of this file to the disk, so that `synchronize` has less to wait for. Where it cannot,
+    /// nothing is lost.
+    public borrowing func startWriteback(from offset: UInt64, count: UInt64) {
+        _ = hfj_start_writeback(raw, offset, count)
+    }
+
     /// Sets the permission bits, whatever the umask says.
     ///
     /// - Throws: `SystemCallFailure` as fchmod(2).

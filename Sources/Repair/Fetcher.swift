@@ -56,6 +56,7 @@ public struct Fetcher: Sendable {
     let progress: TransferProgress
     let cancellation: Cancellation
     let steps: RepairSteps
+    private let threads: Int
 
     /// Makes a fetcher.
     ///
@@ -68,20 +69,21 @@ public struct Fetcher: Sendable {
     ) {
         self.init(
             root: root, others: others, settings: settings, progress: progress, cancellation: cancellation,
-            step: { _ in })
+            threads: 8, step: { _ in })
     }
 
-    /// Makes a fetcher whose steps somebody watches.
+    /// Makes a fetcher whose steps somebody watches; they have an order with one thread alone.
     package init(
         root: CacheRoot, others: [CacheRoot] = [], settings: RepairSettings,
         progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation(),
-        step: @escaping @Sendable (RepairStep) -> Void
+        threads: Int, step: @escaping @Sendable (RepairStep) -> Void
     ) {
         self.root = root
         self.others = others
         self.settings = settings
         self.progress = progress
         self.cancellation = cancellation
+        self.threads = threads
         steps = RepairSteps(observer: step)
     }
 
@@ -116,17 +118,37 @@ public struct Fetcher: Sendable {
             .sorted { $0.path < $1.path }
         if !wanted.isEmpty { try texts.writeTag() }
         let installer = FileInstaller(
-            place: place, commit: commit, hub: hub, settings: settings,
+            place: place, commit: commit, settings: settings,
             twins: LocalTwins(target: root, others: others), progress: progress, cancellation: cancellation)
         try installer.reserveRoom(for: wanted)
-        let files = try wanted.map { file in
-            if cancellation.isCancelled { throw RepairFailure(.downloadCancelled, "cancelled") }
-            return FetchOutcome.File(
-                path: file.path, bytes: file.size, means: try installer.install(file, .length))
+        let means = try bringIn(wanted, installer, hub.access)
+        let files = wanted.compactMap { file in
+            means[file.path].map { FetchOutcome.File(path: file.path, bytes: file.size, means: $0) }
         }
+        if files.count < wanted.count { throw RepairFailure(.downloadCancelled, "cancelled") }
         return FetchOutcome(
             commit: commit, folder: request.repo.folder.appending("snapshots").appending(commit.hex), files: files,
             bytesFetched: installer.bytesFetched)
+    }
+
+    /// Several at once. The first that fails ends it all.
+    private func bringIn(
+        _ wanted: [WantedFile], _ installer: FileInstaller, _ access: HubAccess
+    ) throws -> [BytePath: RepairMeans] {
+        let queue = FetchQueue(wanted, threads: threads)
+        runOnThreads(queue.workers, name: "hfj-fetch") { worker in
+            let hub = access.makeClient()
+            while !installer.cancellation.isCancelled, let files = queue.next(worker: worker) {
+                do throws(RepairFailure) {
+                    for file in files { queue.finish(file, try installer.install(file, .length, from: hub)) }
+                } catch {
+                    queue.fail(error)
+                    installer.stop()
+                }
+            }
+        }
+        try installer.synchronizeFolders()
+        return try queue.results()
     }
 
     /// A commit's files never change, so that its manifest, once here, is as good as the Hub's listing.

@@ -21,8 +21,21 @@ final class PartialFile: Sendable {
 
     private struct State: ~Copyable {
         var digest: StreamingDigest?
+        /// Has the digest once much has come.
+        var background: BackgroundDigest?
         var length: UInt64
+        /// What came and is not written yet: libcurl gives 16 kB at a time.
+        var pending: [UInt8] = []
+        /// How many bytes were written, and up to where the system was told to bring them to the disk.
+        var written: UInt64
+        var sent: UInt64
     }
+
+    private static let writeSize = 256 << 10
+    /// Waiting for the disk in the end takes no longer than it does for so much.
+    private static let writebackSize: UInt64 = 8 << 20
+    /// From so many bytes on a thread of its own hashes.
+    private static let backgroundSize: UInt64 = 4 << 20
 
     private init(
         name: BytePath, present: UInt64, blobs: consuming OwnedDescriptor, file: consuming OwnedDescriptor,
@@ -33,7 +46,7 @@ final class PartialFile: Sendable {
         self.blobs = blobs
         self.file = file
         self.steps = steps
-        state = Mutex(State(digest: digest, length: present))
+        state = Mutex(State(digest: digest, length: present, written: present, sent: present))
     }
 
     /// Makes an empty one.
@@ -112,14 +125,42 @@ final class PartialFile: Sendable {
         }
     }
 
-    /// Writes the next bytes.
+    /// Takes the next bytes; they are written when they are many, or by `flush`.
     func append(_ bytes: Span<UInt8>) throws(SystemCallFailure) {
-        try file.write(bytes)
-        state.withLock { state in
+        let isDue = state.withLock { state in
             state.length += UInt64(bytes.count)
-            state.digest?.update(bytes)
+            if state.pending.isEmpty { state.pending.reserveCapacity(min(Self.writeSize, Int(state.length))) }
+            state.pending.append(bytes)
+            return state.pending.count >= Self.writeSize
         }
-        steps.reached(.partialGrown)
+        if isDue { try flush() }
+    }
+
+    /// Writes what came.
+    func flush() throws(SystemCallFailure) {
+        let isGrown = try state.withLock { (state) throws(SystemCallFailure) in
+            if state.pending.isEmpty { return false }
+            try file.write(state.pending)
+            state.written += UInt64(state.pending.count)
+            if state.written - state.sent >= Self.writebackSize {
+                file.startWriteback(from: state.sent, count: state.written - state.sent)
+                state.sent = state.written
+            }
+            if state.written - present >= Self.backgroundSize, let digest = state.digest.take() {
+                state.background = BackgroundDigest(digest)
+            }
+            if let background = state.background {
+                state.pending = background.update(state.pending)
+            } else {
+                var bytes: [UInt8] = []
+                swap(&bytes, &state.pending)
+                state.digest?.update(bytes.span)
+                bytes.removeAll(keepingCapacity: true)
+                state.pending = bytes
+            }
+            return true
+        }
+        if isGrown { steps.reached(.partialGrown) }
     }
 
     /// How many bytes are here.
@@ -166,9 +207,14 @@ final class PartialFile: Sendable {
     }
 
     /// Whether all of it is here and is what was wanted. To be asked once.
-    func isRight(_ wanted: WantedFile) -> Bool {
+    ///
+    /// - Throws: `SystemCallFailure` when the last of it could not be written.
+    func isRight(_ wanted: WantedFile) throws(SystemCallFailure) -> Bool {
+        try flush()
         let found = state.withLock { state -> ContentDigest? in
-            guard let digest = state.digest.take() else { return nil }
+            var digest = state.digest.take()
+            if let background = state.background.take() { digest = background.finish() }
+            guard let digest = digest.take() else { return nil }
             return try? digest.finish()
         }
         guard found == wanted.digest else { return false }
@@ -201,11 +247,10 @@ final class PartialFile: Sendable {
         steps.reached(.blobsSynced)
     }
 
-    /// Publishes it in its own folder.
+    /// Publishes it in its own folder, which is to be synced then.
     func publish(as etag: BytePath, permissions: UInt16, gid: UInt32) throws(SystemCallFailure) {
         try publish(as: etag, in: blobs, permissions: permissions, gid: gid)
         steps.reached(.blobPublished)
-        try synchronizeFolder()
     }
 
     /// Takes it away.

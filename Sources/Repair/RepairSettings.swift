@@ -129,10 +129,11 @@ public final class TransferProgress: Sendable {
     private struct Values {
         var total: UInt64 = 0
         var finished: UInt64 = 0
-        var current: UInt64 = 0
+        /// Of each file at hand.
+        var current: [BytePath: UInt64] = [:]
+        var waiting: Set<BytePath> = []
         var skipped: UInt64 = 0
         var file = BytePath.empty
-        var isWaiting = false
     }
 
     /// Nothing has begun.
@@ -141,42 +142,48 @@ public final class TransferProgress: Sendable {
     /// The bytes of all files of the job that are not right yet.
     public var bytesTotal: UInt64 { values.withLock(\.total) }
     /// Of them, those that are here.
-    public var bytesDone: UInt64 { values.withLock { $0.finished + $0.current } }
+    public var bytesDone: UInt64 { values.withLock { $0.current.values.reduce($0.finished, +) } }
     /// Of those, what needed no transfer in this run: what was here, or is somewhere else on this machine.
     public var bytesNotTransferred: UInt64 { values.withLock(\.skipped) }
-    /// The file at hand, by its path in the repo.
+    /// The file at hand, by its path in the repo; of several the one that was begun last.
     public var file: BytePath { values.withLock(\.file) }
-    /// Whether somebody else's download is waited for.
-    public var isWaiting: Bool { values.withLock(\.isWaiting) }
+    /// Whether somebody else's download is waited for, and nothing else is done.
+    public var isWaiting: Bool { values.withLock { !$0.waiting.isEmpty && $0.waiting.count == $0.current.count } }
 
     func begin(bytes: UInt64) { values.withLock { $0.total += bytes } }
 
     func begin(file: BytePath) {
         values.withLock {
             $0.file = file
-            $0.current = 0
-            $0.isWaiting = false
+            $0.current[file] = 0
         }
     }
 
-    func wait() { values.withLock { $0.isWaiting = true } }
+    func wait(file: BytePath) { values.withLock { _ = $0.waiting.insert(file) } }
 
-    func resume(at bytes: UInt64) {
+    func resume(file: BytePath, at bytes: UInt64) {
         values.withLock {
             $0.skipped += bytes
-            $0.current = bytes
-            $0.isWaiting = false
+            $0.current[file] = bytes
+            $0.waiting.remove(file)
         }
     }
 
-    func advance(to bytes: UInt64) { values.withLock { $0.current = bytes } }
+    func advance(file: BytePath, to bytes: UInt64) { values.withLock { $0.current[file] = bytes } }
 
-    func finish(bytes: UInt64, wasTransferred: Bool) {
+    func finish(file: BytePath, bytes: UInt64, wasTransferred: Bool) {
         values.withLock {
             $0.finished += bytes
             if !wasTransferred { $0.skipped += bytes }
-            $0.current = 0
-            $0.isWaiting = false
+            $0.current[file] = nil
+            $0.waiting.remove(file)
+        }
+    }
+
+    func giveUp(file: BytePath) {
+        values.withLock {
+            $0.current[file] = nil
+            $0.waiting.remove(file)
         }
     }
 }

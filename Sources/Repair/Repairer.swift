@@ -217,7 +217,9 @@ private final class RepairJob {
             let installer = try self.installer ?? makeInstaller()
             self.installer = installer
             if let wanted = item.wanted {
-                return (try installer.install(wanted, .digest, asksHub: asksHub), wanted)
+                let means = try installer.install(wanted, .digest, from: asksHub ? hub : nil)
+                try installer.synchronizeFolders()
+                return (means, wanted)
             }
             if let found = try fromThisMachine(item, installer) { return found }
             guard asksHub else { throw RepairFailure(.entryNotFound, "the Hub was not asked") }
@@ -225,7 +227,9 @@ private final class RepairJob {
                 throw RepairFailure(
                     .entryNotFound, "the Hub has no '\(item.file.path.display)' at this revision")
             }
-            return (try installer.install(wanted, .digest), wanted)
+            let means = try installer.install(wanted, .digest, from: hub)
+            try installer.synchronizeFolders()
+            return (means, wanted)
         } catch {
             throw RepairFailure(error, at: key.repo.folder.display)
         }
@@ -252,8 +256,9 @@ private final class RepairJob {
         guard item.action == .copy, !item.file.etag.isEmpty else { return nil }
         for length in repairer.twins.lengths(of: item.file.etag, in: installer.place).sorted(by: >) {
             guard let wanted = WantedFile(path: item.file.path, etag: item.file.etag, size: length),
-                let means = try? installer.install(wanted, .digest, asksHub: false)
+                let means = try? installer.install(wanted, .digest, from: nil)
             else { continue }
+            try installer.synchronizeFolders()
             return (means, wanted)
         }
         return nil
@@ -270,7 +275,7 @@ private final class RepairJob {
 
     private func makeInstaller() throws -> FileInstaller {
         FileInstaller(
-            place: try repairer.place(of: key.repo), commit: key.commit, hub: hub, settings: repairer.settings,
+            place: try repairer.place(of: key.repo), commit: key.commit, settings: repairer.settings,
             twins: repairer.twins, progress: repairer.progress, cancellation: repairer.cancellation)
     }
 }

@@ -8,7 +8,8 @@ struct SnapshotLink {
     let place: RepoPlace
     let commit: CommitHash
 
-    private func folder(of wanted: WantedFile) -> BytePath {
+    /// Where the link is, in the repo.
+    func folder(of wanted: WantedFile) -> BytePath {
         BytePath("snapshots").appending(commit.hex).appending(wanted.path.parent)
     }
 
@@ -38,7 +39,7 @@ struct SnapshotLink {
 
     /// Links the file to its blob, in one step where something else was linked.
     ///
-    /// A file of somebody's own in the link's place is left alone.
+    /// A file of somebody's own in the link's place is left alone. The folder is to be synced then.
     ///
     /// - Returns: whether there was something to do.
     /// - Throws: `RepairFailure`, `SystemCallFailure`.
@@ -55,8 +56,6 @@ struct SnapshotLink {
             try replace(name, in: folder, with: text, etag: wanted.etag)
         }
         place.steps.reached(.linked)
-        try folder.synchronize()
-        place.steps.reached(.linkFolderSynced)
         return true
     }
 

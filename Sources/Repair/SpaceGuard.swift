@@ -8,6 +8,8 @@ final class SpaceGuard: Sendable {
     private let place: RepoPlace
     private let settings: RepairSettings
     private let unseen = Mutex<Int>(0)
+    /// Held while room is looked for, so that it is made once for all who want it at the same time.
+    private let looking = Mutex<Void>(())
 
     /// Bytes between two looks while a transfer runs.
     private static let interval = 64 << 20
@@ -24,17 +26,21 @@ final class SpaceGuard: Sendable {
         guard bytes > 0 else { return }
         let (product, overflow) = bytes.multipliedReportingOverflow(by: UInt64(settings.estimateMargin))
         let need = overflow ? bytes : product / 1_000_000
-        var available = try place.availableBytes()
-        let isEnough = { available >= self.settings.criticalFree && available - self.settings.criticalFree >= need }
-        if !isEnough(), let makeRoom = settings.makeRoom {
+        let available = try looking.withLock { _ in
+            let available = try place.availableBytes()
+            guard !isEnough(available, need), let makeRoom = settings.makeRoom else { return available }
             makeRoom(need)
-            available = try place.availableBytes()
+            return try place.availableBytes()
         }
-        guard !isEnough() else { return }
+        guard !isEnough(available, need) else { return }
         throw RepairFailure(
             .insufficientDisk,
             "need \(formatBytes(need)), \(formatBytes(available)) free, floor \(formatBytes(settings.criticalFree)); "
                 + "see 'hfjanitor plan' for what could go")
+    }
+
+    private func isEnough(_ available: UInt64, _ need: UInt64) -> Bool {
+        available >= settings.criticalFree && available - settings.criticalFree >= need
     }
 
     /// Looks now and then whether others, too, left enough.

@@ -20,8 +20,11 @@ BEYOND_REPAIR = {
 }
 """Scenarios in which something stays wrong, and what has to be said of it."""
 
-SUBSETS = {"one-shard", "index-gone"}
-"""What was not asked for, or removed by hand without a trace, stays away; the client wants the whole revision."""
+SUBSETS = {"one-shard"}
+"""What was not asked for stays away; the client wants the whole revision."""
+
+WITHOUT_A_TRACE = {"index-gone"}
+"""What only a manifest misses."""
 
 
 @proof(*BOTH)
@@ -69,6 +72,6 @@ def scenarios(ground: Ground) -> None:
             ground.check(not asked, f"{name}: nothing fetched, but asked {asked}")
         after = cache.janitor("verify", "--depth", "digests")
         ground.equal(after.status, 0, f"{name}: exit afterwards: {after} of {repaired}")
-        if name not in SUBSETS:
+        if name not in SUBSETS and (ground.is_newest or name not in WITHOUT_A_TRACE):
             cache.judge(warnings, what=name)
     ground.check(done > 10, f"only {done} scenarios have errors")

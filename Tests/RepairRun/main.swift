@@ -43,7 +43,7 @@ do {
         environment: HubEnvironment(environment: ["HF_ENDPOINT": arguments[3]]), health: HubHealth())
     let settings = RepairSettings(criticalFree: 0)
     if arguments[4] == "fetch" {
-        let outcome = try Fetcher(root: root, settings: settings, step: reached)
+        let outcome = try Fetcher(root: root, settings: settings, threads: 1, step: reached)
             .fetch(FetchRequest(repo: repo), from: hub)
         for file in outcome.files { say("outcome \(file.path.display) \(file.means.rawValue)") }
     } else {

@@ -44,6 +44,9 @@ int hfj_set_group(int descriptor, uint32_t group);
 /// fsync(2). 0 or -errno.
 int hfj_synchronize(int descriptor);
 
+/// sync_file_range(2) that only begins to write a part of a file to the disk. 0 or -errno.
+int hfj_start_writeback(int descriptor, uint64_t offset, uint64_t length);
+
 /// write(2): bytes written or -errno.
 ssize_t hfj_write(int descriptor, const void *_Nonnull buffer, size_t count);
 
