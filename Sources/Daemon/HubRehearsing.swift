@@ -99,10 +99,14 @@ extension DaemonLoop {
         let identity = Condition.Identity(
             scope: "filesystem \(group)", code: "floor-unreachable", subject: "foreseen")
         guard !outlook.isReached, outlook.kept > 0 else {
+            // Where something else keeps the floor from being held, the Hub is no matter, but nothing is well either.
+            let told =
+                outlook.isReached
+                ? "the floor can be held: the Hub would give back what has to go" : "the Hub would give back what may go"
             clear(
                 identity,
                 saying: JournalEvent(
-                    .floorHeld, "\(path.display): the floor can be held: the Hub would give back what has to go",
+                    .floorHeld, "\(path.display): \(told)",
                     EventFields(cache: path, code: "foreseen", freeBytes: first.space.free)))
             return
         }

@@ -79,6 +79,15 @@ extension DaemonLoop {
         }
     }
 
+    /// Takes a look at all content, which took long. One that began meanwhile, before the digests were known, is newer: then the
+    /// repo is looked at once more, and the ledger knows them.
+    func takeDeep(_ look: RepoLook, of cache: WatchedCache) {
+        let isOvertaken =
+            look.begun < cache.lookedAt[look.folder] ?? 0 || cache.beingLookedAt.contains(look.folder)
+        take(look, of: cache, isOverdue: false)
+        if isOvertaken, !look.isGone { keepLive(look.folder, of: cache, monotonicNanoseconds()) }
+    }
+
     private func keepLive(_ folder: BytePath, of cache: WatchedCache, _ now: UInt64) {
         guard cache.live[folder] == nil else { return }
         cache.live[folder] = LiveRepo(since: now, nextLook: now &+ Times.firstPause, pause: Times.firstPause)
@@ -200,6 +209,7 @@ extension DaemonLoop {
         for folder in cache.repos.keys where !folders.contains(folder) {
             cache.repos[folder] = nil
             forgetPayloads(of: folder, in: cache)
+            forgetRepair(of: folder, in: cache)
         }
         for repo in look.repos {
             // What a look at the repo alone found goes deeper; here only what is new counts.
@@ -284,7 +294,7 @@ extension DaemonLoop {
             worker, of: cache, { try? looker.repo(folder, depth: .digests, rate: rate) },
             then: { loop, cache, look in
                 guard let look, !loop.cancellation.isCancelled else { return }
-                loop.take(look, of: cache, isOverdue: false)
+                loop.takeDeep(look, of: cache)
             })
     }
 

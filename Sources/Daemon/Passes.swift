@@ -92,9 +92,7 @@ extension DaemonLoop {
         passes[group]?.isRunning = true
         passes[group]?.hasChanged = false
         isStatusStale = true
-        // Root works in its own caches only.
-        let isForeign = effectiveUser() == 0 && members.contains { $0.owner != 0 }
-        let acts = inForce.policy.mode == .enforce && !isForeign
+        let acts = inForce.policy.mode == .enforce && !members.contains(where: isForeign)
         let mailbox = mailbox
         let numbers = members.map(\.number)
         hand(

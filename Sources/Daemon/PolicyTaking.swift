@@ -46,6 +46,7 @@ extension DaemonLoop {
             for cache in caches {
                 cache.space.nextLook = now
                 judgeWritability(cache)
+                planRepairs(of: cache)
                 requestPass(cache, after: 0, hasChanged: true)
             }
         }

@@ -22,7 +22,7 @@ struct RepairSchedule {
 /// What a repair of one repo needs, as plain values for the worker's thread.
 struct RepairOrder: Sendable {
     var looker: Looker
-    var others: [BytePath]
+    var others: [Looker]
     var folder: BytePath
     var id: RepoID
     var policy: Policy
@@ -45,7 +45,8 @@ struct RepairFindings: Sendable {
     /// Whether something is to be tried again.
     var isToBeTriedAgain: Bool {
         results.contains { result in
-            if case .failed(_, let attempt, let attempts) = result.outcome { attempt < attempts } else { false }
+            guard case .failed(let failure, let attempt, let attempts) = result.outcome else { return false }
+            return !failure.countsAsAttempt || attempt < attempts
         }
     }
 }
@@ -54,39 +55,73 @@ extension DaemonLoop {
     private static let firstPause = Timers.minute
     private static let longestPause = 60 * Timers.minute
 
-    /// Notes that a look found something that may be repaired by itself.
+    /// Whether the policy has anything repaired by itself.
+    private var repairs: Bool { inForce.policy.repair.refetch != .never && inForce.policy.mode == .enforce }
+
+    /// Notes that a look found something that may be repaired by itself, or that nothing is to be repaired any more.
     func considerRepair(_ look: RepoLook, of cache: WatchedCache, _ now: UInt64) {
-        let isWrong = look.states.values.contains { $0 == .partial || $0 == .corrupt }
-        guard isWrong, !look.isGone, inForce.policy.repair.refetch != .never, inForce.policy.mode == .enforce else {
-            cache.repairs[look.folder] = nil
-            return
-        }
         // What is being fetched is looked at again when that is over.
-        if look.isLive { return }
-        let known = cache.repairs[look.folder]
-        if let known, known.states == look.states { return }
-        cache.repairs[look.folder] = RepairSchedule(next: now, states: look.states)
+        if look.isLive && !look.isGone { return }
+        considerRepair(look.folder, look.isGone ? [:] : look.states, of: cache, now)
     }
 
+    private func considerRepair(
+        _ folder: BytePath, _ states: [CommitHash: RevisionState], of cache: WatchedCache, _ now: UInt64
+    ) {
+        guard states.values.contains(where: { $0 == .partial || $0 == .corrupt }) else {
+            forgetRepair(of: folder, in: cache)
+            return
+        }
+        guard repairs, cache.repairs[folder]?.states != states else { return }
+        cache.repairs[folder] = RepairSchedule(next: now, states: states)
+    }
+
+    /// Takes that nothing of a repo is to be repaired any more, whoever did it.
+    func forgetRepair(of folder: BytePath, in cache: WatchedCache) {
+        cache.repairs[folder] = nil
+        clear(repairCondition(folder, cache), saying: nil)
+    }
+
+    /// Takes another policy: what is broken already is considered anew.
+    func planRepairs(of cache: WatchedCache) {
+        cache.repairs = [:]
+        if !repairs { cache.repairCancellation?.cancel() }
+        let now = monotonicNanoseconds()
+        for (folder, repo) in cache.repos where cache.live[folder] == nil {
+            considerRepair(folder, repo.states, of: cache, now)
+        }
+    }
+
+    /// Whether anything can be repaired now.
+    func mayRepair(_ cache: WatchedCache) -> Bool {
+        repairs && !cache.isRepairing && cache.presence == .present && cache.isInventoryDone && !cache.isReadOnly
+            && !cache.isUnresponsive && !isForeign(cache)
+    }
+
+    /// Root works in its own caches only.
+    func isForeign(_ cache: WatchedCache) -> Bool { effectiveUser() == 0 && cache.owner != 0 }
+
     func repairIfDue(_ cache: WatchedCache, _ now: UInt64) {
-        guard !cache.isRepairing, cache.presence == .present, cache.isInventoryDone, !cache.isReadOnly,
+        guard mayRepair(cache),
             let due = cache.repairs.filter({ $0.value.next ?? .max <= now }).min(by: { $0.key < $1.key })
         else { return }
         let folder = due.key
         cache.repairs[folder]?.next = nil
-        guard inForce.policy.repair.refetch != .never, inForce.policy.mode == .enforce,
-            let id = RepoID(folder: folder), let looker = looker(cache),
-            // Root works in its own caches only.
-            effectiveUser() != 0 || cache.owner == 0
-        else { return }
         if cache.repairer == nil { cache.repairer = try? Worker(name: "repair") }
-        guard let worker = cache.repairer else { return }
+        guard let id = RepoID(folder: folder), var looker = looker(cache), let worker = cache.repairer else {
+            cache.repairs[folder]?.next = now &+ Self.firstPause
+            return
+        }
+        let cancellation = Cancellation()
+        cache.repairCancellation = cancellation
+        looker.cancellation = cancellation
         let group = cache.filesystem
+        let present = caches.filter { $0.presence == .present && !$0.isUnresponsive }
+        let neighbours = present.filter { $0.filesystem == group }
         let order = RepairOrder(
-            looker: looker, others: caches.filter { $0 !== cache && $0.presence == .present }.map(\.path),
-            folder: folder, id: id, policy: inForce.policy, cachePolicy: cache.policy, hub: setup.hub,
-            token: setup.token, health: hubHealth,
-            room: passOrder(for: caches.filter { $0.filesystem == group && $0.presence == .present }),
+            looker: looker, others: present.filter { $0 !== cache }.compactMap { self.looker($0) }, folder: folder,
+            id: id, policy: inForce.policy, cachePolicy: cache.policy, hub: setup.hub, token: setup.token,
+            health: hubHealth, room: neighbours.contains(where: isForeign) ? nil : passOrder(for: neighbours),
             version: setup.version, cancellation: cancellation)
         cache.isRepairing = true
         let mailbox = mailbox
@@ -94,14 +129,17 @@ extension DaemonLoop {
             worker, of: cache, { order.run { event in mailbox.post { loop in loop.say(event) } } },
             then: { loop, cache, found in
                 cache.isRepairing = false
-                loop.take(found, of: folder, in: cache)
+                cache.repairCancellation = nil
+                if !cancellation.isCancelled { loop.take(found, of: folder, in: cache) }
             })
     }
 
+    private func repairCondition(_ folder: BytePath, _ cache: WatchedCache) -> Condition.Identity {
+        Condition.Identity(scope: cache.path.display, code: "repair-failed", subject: folder.display)
+    }
+
     private func take(_ found: RepairFindings, of folder: BytePath, in cache: WatchedCache) {
-        let identity = Condition.Identity(
-            scope: cache.path.display + "\n" + folder.display, code: "repair-failed")
-        guard !cancellation.isCancelled else { return }
+        let identity = repairCondition(folder, cache)
         let failures = found.results.compactMap { result -> (FileOfRepo, RepairFailure)? in
             guard case .failed(let failure, _, _) = result.outcome else { return nil }
             // Others are at work: that is no failure, and is tried again.
@@ -120,7 +158,15 @@ extension DaemonLoop {
                         EventFields(
                             cache: cache.root, repo: file.repo.description, revision: file.commit, path: file.path,
                             blob: file.etag.isEmpty ? nil : file.etag, code: failure.code?.rawValue ?? "error"))))
-        } else if found.problem == nil {
+        } else if let problem = found.problem {
+            let repo = RepoID(folder: folder)?.description ?? folder.display
+            raise(
+                Condition(
+                    identity,
+                    event: JournalEvent(
+                        .downloadFailed, "\(repo): nothing could be repaired: \(displayText(of: problem))",
+                        EventFields(cache: cache.root, repo: repo, code: "error"))))
+        } else {
             clear(identity, saying: nil)
         }
         guard found.isToBeTriedAgain || found.problem != nil, let known = cache.repairs[folder] else { return }
@@ -160,7 +206,7 @@ extension RepairOrder {
                     _ = order.run(acts: true, say: say)
                 }
             }
-            let others = others.compactMap { try? CacheRoot(opening: $0) }
+            let others = others.compactMap { try? $0.openRoot() }
             let repairer = Repairer(
                 root: root, others: others, settings: settings, ledger: looker.ledger, cancellation: cancellation)
             let plan = repairer.plan(report).filter { item in

@@ -54,7 +54,7 @@ extension DaemonLoop {
         // What is being looked at is not looked at twice.
         consider(cache.live.filter { !cache.beingLookedAt.contains($0.key) }.values.map(\.nextLook).min())
         if !cache.space.isLooking { consider(cache.space.nextLook) }
-        if !cache.isRepairing { consider(cache.repairs.values.compactMap(\.next).min()) }
+        if mayRepair(cache) { consider(cache.repairs.values.compactMap(\.next).min()) }
         if mayScrub(cache) { consider(cache.scrub.nextLook) }
     }
 

@@ -83,6 +83,8 @@ final class WatchedCache {
     /// Repos with something to repair: when to try.
     var repairs: [BytePath: RepairSchedule] = [:]
     var isRepairing = false
+    /// Ends the repair that is under way.
+    var repairCancellation: Cancellation?
 
     // MARK: space
 
@@ -103,6 +105,7 @@ final class WatchedCache {
         measuring.stop(droppingJobs: droppingJobs)
         reading?.stop(droppingJobs: droppingJobs)
         scrub.cancellation?.cancel()
+        repairCancellation?.cancel()
         scrubbing?.stop(droppingJobs: droppingJobs)
         repairer?.stop(droppingJobs: droppingJobs)
     }

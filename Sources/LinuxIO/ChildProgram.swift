@@ -93,19 +93,24 @@ extension ChildProgram {
         }
     }
 
-    /// Waits for its end, and ends it when that takes too long: nil then. One that hangs in the kernel is left to itself.
-    private func waits(for time: Duration) -> End? {
-        if let end = end(before: .now + time) { return end }
+    /// Waits for its end, and ends it, with what it started, when that takes too long. One that hangs in the kernel is left to
+    /// itself.
+    ///
+    /// - Returns: nil when it was ended.
+    public func waits(for time: Duration, cancellation: Cancellation = Cancellation()) -> End? {
+        if let end = end(before: .now + time, cancellation) { return end }
         kill()
-        _ = end(before: .now + .milliseconds(200))
+        _ = end(before: .now + .milliseconds(200), Cancellation())
         return nil
     }
 
-    private func end(before deadline: ContinuousClock.Instant) -> End? {
+    private func end(before deadline: ContinuousClock.Instant, _ cancellation: Cancellation) -> End? {
+        var pause: UInt32 = 1
         while true {
             if let end = end() { return end }
-            guard .now < deadline else { return nil }
-            usleep(5000)
+            guard .now < deadline, !cancellation.isCancelled else { return nil }
+            sleepMilliseconds(pause)
+            pause = min(pause * 2, 50)
         }
     }
 }
