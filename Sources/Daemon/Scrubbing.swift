@@ -74,7 +74,12 @@ extension DaemonLoop {
         guard cache.scrub.isLoaded else { return loadScrub(cache, root) }
         fulfilWish(cache)
         guard let record = scrubDue(cache) else {
-            cache.scrub.nextLook = now &+ 10 * Timers.minute
+            var wait = 10 * Timers.minute
+            if let due = nextScrub(cache) {
+                let rest = due.nanoseconds.subtractingReportingOverflow(currentTime().nanoseconds)
+                if !rest.overflow { wait = min(wait, UInt64(max(0, rest.partialValue)) &+ Timers.second) }
+            }
+            cache.scrub.nextLook = now &+ wait
             return
         }
         if cache.scrub.record != record { note(record, cache, root) }
