@@ -91,6 +91,11 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        .target(
+            name: "Preview",
+            dependencies: ["CacheScan", "Digests", "HubCache", "HubClient", "LinuxIO", "WeightFormats"],
+            swiftSettings: strict),
+
         // Top: the pipeline in a loop.
         .target(
             name: "Daemon",
@@ -106,7 +111,7 @@ let package = Package(
             dependencies: [
                 "CacheScan", "Daemon", "Diagnosis", "Enforcement", "HubCache", "HubClient", "InUse", "Ledger",
                 "LinuxIO",
-                "PolicyFile", "Removal", "Repair", "Retention", "SystemdSupport", "Verification",
+                "PolicyFile", "Preview", "Removal", "Repair", "Retention", "SystemdSupport", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -162,6 +167,11 @@ let package = Package(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
+            name: "PreviewTests",
+            dependencies: [
+                "Preview", "CacheScan", "HubCache", "HubClient", "LinuxIO", "TestSupport", "WeightFormats", "hfjanitor",
+            ], swiftSettings: strict),
+        .testTarget(
             name: "SystemdSupportTests",
             dependencies: ["SystemdSupport", "HubCache", "LinuxIO", "TestSupport", "hfjanitor"],
             swiftSettings: strict),
@@ -181,6 +191,11 @@ let package = Package(
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
         .testTarget(
-            name: "RetentionIntegrationTests", dependencies: ["RepairRun", "hfjanitor"], swiftSettings: strict),
+            name: "RetentionIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
+        .testTarget(
+            name: "RepairIntegrationTests", dependencies: ["RepairRun", "TestSupport", "hfjanitor"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "DaemonIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
     ]
 )

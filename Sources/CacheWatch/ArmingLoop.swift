@@ -50,7 +50,10 @@ struct ArmingLoop: ~Copyable {
         let isSweepDue = now >= nextSweep
         guard let root = openRoot(work, isDue: isRootDue, now: now) else { return }
         guard case .present = state else { return }
-        if work.isEverything || haveMountsChanged(root, isDue: isRootDue) { armEverything(root, isFirst: false) }
+        let haveMountsChanged = haveMountsChanged(root, isDue: isRootDue)
+        if work.isEverything || haveMountsChanged { armEverything(root, isFirst: false) }
+        // A filesystem that is read-only now, or no more, tells nothing by itself.
+        if haveMountsChanged { monitor.mark { $0.isRootChanged = true } }
         if isSweepDue {
             let began = monotonicNanoseconds()
             sweep(root)

@@ -246,7 +246,7 @@ public final class DaemonLoop {
         recorder?.stop(droppingJobs: false)
         for cache in caches { cache.stop(droppingJobs: true) }
         // A removal is undone first, which takes a moment; what hangs in the kernel is left to itself.
-        wait(atMost: 20_000_000_000) { loop in loop.caches.allSatisfy(\.isIdle) }
+        wait(atMost: 20_000_000_000) { loop in loop.caches.allSatisfy { $0.isIdle || $0.isUnresponsive } }
         // What was removed to the end before that is still told of.
         for letter in mailbox.take() { letter(self) }
         wait(atMost: 3_000_000_000) { loop in loop.recorder?.isIdle ?? true }

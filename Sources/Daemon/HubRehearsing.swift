@@ -66,10 +66,7 @@ extension DaemonLoop {
             }
             schedule.isRunning = true
             rehearsals[group] = schedule
-            let order = PassOrder(
-                caches: members.compactMap { cache in looker(cache).map { ($0, cache.policy) } },
-                policy: inForce.policy, former: inForce.former, room: nil, ledger: ledger, hub: setup.hub,
-                token: setup.token, health: hubHealth, cancellation: cancellation)
+            let order = passOrder(for: members)
             hand(
                 worker, { order.rehearse(mostQuestions: allowance) },
                 then: { loop, outlook in loop.take(outlook, group) })

@@ -18,22 +18,28 @@ extension PassOrder {
         let reading = ClockReading.now()
         let gatherer = FactsGatherer(ledger: ledger, memory: Memory(ledger), jobs: 1, cancellation: cancellation)
         var gathered: [GatheredCache] = []
-        let opened = caches.compactMap { entry in (try? entry.0.openRoot()).map { ($0, entry.1) } }
+        let opened = caches.compactMap { entry in
+            (try? entry.looker.openRoot()).map { (root: $0, policy: entry.policy, downloads: entry.downloads) }
+        }
         // Somebody else's pass is as good as ours; the next look at the floor tells whether it was enough.
         // Without a memory that can be believed it says what it would do, and does nothing.
-        let refusal = Enforcer.memoryRefusal(ledger, for: opened.map(\.0), hasFolder: true)
+        let refusal = Enforcer.memoryRefusal(ledger, for: opened.map(\.root), hasFolder: true)
         let acts = acts && refusal == nil
-        let lock = acts ? PassLock(opened.map(\.0)) : nil
+        let lock = acts ? PassLock(opened.map(\.root)) : nil
         if acts && lock == nil { return nil }
         defer { withExtendedLifetime(lock) {} }
-        for (root, cachePolicy) in opened {
+        for (root, cachePolicy, _) in opened {
             guard let cache = try? gatherer.gather(root, policy: cachePolicy, of: policy, now: reading.time)
             else { continue }
             gathered.append(cache)
         }
         if cancellation.isCancelled || gathered.isEmpty { return nil }
         var settings = Enforcer.Settings(policy: policy, now: reading.time)
-        settings.room = room
+        // Measured as late as what is free: else what came meanwhile counts twice.
+        let remaining = opened.reduce(UInt64(0)) { $0 &+ SpaceLook.remaining(of: $1.downloads, in: $1.root) }
+        let hasFloor = opened.contains { $0.policy.minFree != nil }
+        let room = self.room &+ (hasFloor ? remaining : 0)
+        if room > 0 { settings.room = room }
         settings.formerPolicy = former
         settings.clock = ledger.judge(reading, by: gathered, forgets: true)
         let enforcer = Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)

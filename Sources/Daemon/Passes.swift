@@ -26,10 +26,11 @@ struct PassSchedule {
 
 /// What a pass needs, as plain values for the worker's thread.
 struct PassOrder: Sendable {
-    var caches: [(looker: Looker, policy: CachePolicy)]
+    var caches: [(looker: Looker, policy: CachePolicy, downloads: [LiveDownload])]
     var policy: Policy
     var former: FormerPolicy?
-    var room: UInt64?
+    /// Bytes of room that a download of ours needs, besides what others still need.
+    var room: UInt64 = 0
     var ledger: Ledger
     var hub: HubEnvironment
     var token: HubToken?
@@ -87,9 +88,7 @@ extension DaemonLoop {
         }
         passes[group]?.next = nil
         guard let first = members.first, members.contains(where: hasWork) else { return }
-        let remaining = members.reduce(UInt64(0)) { $0 &+ $1.space.remaining }
-        let order = passOrder(
-            for: members, room: remaining > 0 && members.contains { $0.policy.minFree != nil } ? remaining : nil)
+        let order = passOrder(for: members)
         passes[group]?.isRunning = true
         passes[group]?.hasChanged = false
         isStatusStale = true
@@ -113,11 +112,13 @@ extension DaemonLoop {
     }
 
     /// What a pass on caches of one filesystem needs.
-    func passOrder(for members: [WatchedCache], room: UInt64?) -> PassOrder {
+    func passOrder(for members: [WatchedCache]) -> PassOrder {
         PassOrder(
-            caches: members.compactMap { cache in looker(cache).map { ($0, cache.policy) } }, policy: inForce.policy,
-            former: inForce.former, room: room, ledger: ledger, hub: setup.hub, token: setup.token, health: hubHealth,
-            cancellation: cancellation)
+            caches: members.compactMap { cache in
+                looker(cache).map { ($0, cache.policy, cache.repos.values.flatMap(\.downloads)) }
+            },
+            policy: inForce.policy, former: inForce.former, ledger: ledger, hub: setup.hub, token: setup.token,
+            health: hubHealth, cancellation: cancellation)
     }
 
     private func take(_ result: PassFindings, of members: [WatchedCache], _ group: UInt64, acts: Bool, began: UInt64) {

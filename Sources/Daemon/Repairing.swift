@@ -86,7 +86,7 @@ extension DaemonLoop {
             looker: looker, others: caches.filter { $0 !== cache && $0.presence == .present }.map(\.path),
             folder: folder, id: id, policy: inForce.policy, cachePolicy: cache.policy, hub: setup.hub,
             token: setup.token, health: hubHealth,
-            room: passOrder(for: caches.filter { $0.filesystem == group && $0.presence == .present }, room: nil),
+            room: passOrder(for: caches.filter { $0.filesystem == group && $0.presence == .present }),
             version: setup.version, cancellation: cancellation)
         cache.isRepairing = true
         let mailbox = mailbox

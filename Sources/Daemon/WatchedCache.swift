@@ -43,6 +43,8 @@ final class WatchedCache {
     var repos: [BytePath: KnownRepo] = [:]
     /// Which blobs are links to a payload: their repos' folders and names.
     var payloadUsers: [BytePath: [BytePath: BytePath]] = [:]
+    /// What each repo looked like in the last look at everything: `RepoLook.structure`.
+    var structures: [BytePath: Int] = [:]
     var isInventoryDone = false
     var bytes: UInt64 = 0
 
@@ -64,6 +66,8 @@ final class WatchedCache {
     var isFullLookStale = false
     /// Whether every repo is to be read anew when the whole was looked at.
     var isToBeReadAnew = false
+    /// How long after lost events the whole is looked at. Where our own reading loses the next ones, it grows.
+    var rescanPause = Timers.second
     var lookProgress: VerificationProgress?
     var lastProgress: (value: Int, since: UInt64) = (0, 0)
     var lastFullLookDuration: UInt64 = 0
@@ -152,6 +156,6 @@ struct SpaceState {
 
     /// Below this hardly anything is free: 5 GB unless the policy says otherwise, and of a small disk a twentieth.
     func critical(_ policy: CachePolicy) -> UInt64 {
-        policy.criticalFree?.bytes(of: total) ?? min(5_000_000_000, total / 20)
+        policy.criticalFreeBytes(of: total)
     }
 }

@@ -21,7 +21,7 @@ extension DaemonLoop {
         case .overflow:
             cache.isFullLookStale = true
             cache.isToBeReadAnew = true
-            planFullLook(cache, at: now &+ Timers.second)
+            planFullLook(cache, at: now &+ cache.rescanPause)
         case .armed:
             // The root is there: this comes for a new one too.
             becomePresent(cache)

@@ -17,6 +17,8 @@ struct AskOptions {
     var followsAnywhere = false
     /// The offset to start at; 0 asks for the whole.
     var offset: UInt64 = 0
+    /// How many bytes to ask for; nil asks for all to the end.
+    var count: UInt64?
     /// When all must be over.
     var deadline: ContinuousClock.Instant?
 }
@@ -42,6 +44,7 @@ extension HubClient {
             var request = ExchangeRequest(address: address, isHead: options.isHead)
             request.token = hasLeft ? nil : endpoint.token(token, for: address.origin)
             request.offset = options.offset
+            request.count = options.count
             request.deadline = options.deadline
             let head: ResponseHead
             let asked = clock.now()

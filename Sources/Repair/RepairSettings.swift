@@ -39,7 +39,7 @@ public struct RepairSettings: Sendable {
     public init(_ policy: Policy, of cache: CachePolicy, on root: CacheRoot) {
         let total = root.filesystem.totalBytes
         // 5 GB, at most 5 % of the filesystem, where nothing else is said.
-        self.init(criticalFree: cache.criticalFree?.bytes(of: total) ?? min(5_000_000_000, total / 20))
+        self.init(criticalFree: cache.criticalFreeBytes(of: total))
         estimateMargin = policy.repair.estimateMargin
         maximumDownloads = policy.repair.maxConcurrentDownloads
         attempts = policy.repair.attempts

@@ -98,6 +98,11 @@ public struct CachePolicy: Sendable, Hashable {
     /// `local_dir` trees, verified too.
     public var localDirs: [BytePath] = []
 
+    /// The bytes of `criticalFree` on a filesystem of that size.
+    public func criticalFreeBytes(of total: UInt64) -> UInt64 {
+        criticalFree?.bytes(of: total) ?? min(5_000_000_000, total / 20)
+    }
+
     /// Makes the policy of a cache of which nothing is said.
     public init(path: BytePath? = nil) { self.path = path }
 

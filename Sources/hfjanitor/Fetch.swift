@@ -1,12 +1,10 @@
-public import ArgumentParser
+import ArgumentParser
 import CacheScan
 import FoundationEssentials
-public import HubCache
+import HubCache
 import HubClient
 import LinuxIO
 import Repair
-
-extension RepoType: ExpressibleByArgument {}
 
 struct Fetch: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -23,20 +21,7 @@ struct Fetch: ParsableCommand {
             policy file wrong.
             """)
 
-    @Argument(help: "A repo of the Hub: org/name, dataset/org/name, hf://…, each with an optional @revision.")
-    var repo: String
-
-    @Option(help: "A branch, a tag, refs/pr/N or a commit. Default: main.")
-    var revision: String?
-
-    @Option(help: "model, dataset, space or kernel. Default: model.")
-    var type: RepoType?
-
-    @Option(help: ArgumentHelp("Only files that fit; repeatable.", valueName: "glob"))
-    var include: [String] = []
-
-    @Option(help: ArgumentHelp("Not the files that fit; repeatable.", valueName: "glob"))
-    var exclude: [String] = []
+    @OptionGroup var named: HubRepoOptions
 
     @OptionGroup var caches: CacheOptions
 
@@ -68,7 +53,9 @@ struct Fetch: ParsableCommand {
 
     func run() throws {
         try reportingFailures {
-            let request = try request()
+            let (repo, revision) = try named.revisionOnHub()
+            let request = FetchRequest(
+                repo: repo, revision: revision, include: named.include, exclude: named.exclude)
             var opened = try OpenedCaches(caches, needing: .rules)
             if opened.roots.isEmpty, let path = opened.absentDefault {
                 try Self.makeCache(path)
@@ -111,24 +98,6 @@ struct Fetch: ParsableCommand {
                 throw CommandFailure(status: error.exitStatus, message: code + displayText(of: error.message))
             }
         }
-    }
-
-    private func request() throws -> FetchRequest {
-        guard let name = TargetName(repo) else {
-            throw CommandFailure(
-                status: .usage, message: "'\(displayText(of: repo))' is no repo: use org/name or dataset/org/name")
-        }
-        // `dataset/x` may mean the model x of the organisation dataset; the type, where it is named, decides.
-        let id = type.map { type in name.candidates.first { $0.type == type } } ?? name.candidates.first
-        guard let id else {
-            throw CommandFailure(
-                status: .usage, message: "'\(displayText(of: repo))' is no \(type?.rawValue ?? "repo")")
-        }
-        if let revision, let other = name.revision, revision != other {
-            throw CommandFailure(status: .usage, message: "two revisions are named: '\(other)' and '\(revision)'")
-        }
-        return FetchRequest(
-            repo: id, revision: revision ?? name.revision ?? "main", include: include, exclude: exclude)
     }
 
     private static func makeCache(_ path: BytePath) throws {

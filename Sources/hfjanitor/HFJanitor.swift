@@ -16,7 +16,7 @@ struct HFJanitor: ParsableCommand {
             Fetch.self,
             PlanCommand.self,
             Enforce.self, Explain.self, Remove.self, Hold.self,
-            Release.self,
+            Release.self, PreviewCommand.self,
             PolicyCommand.self, Doctor.self,
         ], defaultSubcommand: Status.self)
 }

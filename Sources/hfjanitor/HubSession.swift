@@ -17,6 +17,13 @@ struct HubSession {
     init(_ opened: OpenedCaches, _ options: CacheOptions) throws {
         policy = opened.loaded.policy
         self.options = options
+        client = try Self.clients(policy)()
+    }
+
+    /// What makes clients, one for each thread, that all ask where the policy says, else where the environment does.
+    ///
+    /// - Throws: `CommandFailure` 78 for an endpoint in the policy that is none.
+    static func clients(_ policy: Policy) throws -> @Sendable () -> HubClient {
         let environment = HubEnvironment(
             environment: Terminal.environment, tokenFile: CacheLocator(environment: Terminal.environment).tokenFile)
         // What is public needs none.
@@ -27,10 +34,12 @@ struct HubSession {
         } catch {
             throw CommandFailure(status: .policy, message: "repair: endpoints: \(error)")
         }
+        let health = HubHealth()
         var settings = HubSettings()
         settings.userAgent = "hfjanitor/\(Version.text)"
-        client = HubClient(
-            environment: environment, endpoints: endpoints, health: HubHealth(), settings: settings)
+        return { [settings] in
+            HubClient(environment: environment, endpoints: endpoints, health: health, settings: settings)
+        }
     }
 
     /// What the policy says of work in a cache; what came so far always stays for the next run.

@@ -136,7 +136,8 @@ struct StatusDocument: Encodable {
             pid: running.pid, version: running.version, since: running.since, mode: running.mode,
             policy: Daemon.Policy(ok: running.policy.ok, error: running.policy.error))
         caches = running.caches.map { cache in
-            let root = try? CacheRoot(opening: BytePath(cache.path))
+            // What hangs the daemon would hang this command.
+            let root = cache.watch == "unresponsive" ? nil : try? CacheRoot(opening: BytePath(cache.path))
             return Cache(
                 path: cache.path, watch: cache.watch,
                 freeBytes: root?.filesystem.availableBytes ?? cache.freeBytes, states: cache.states,

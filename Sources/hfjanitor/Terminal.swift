@@ -55,6 +55,9 @@ enum Terminal {
         return number == 0 ? nil : describeErrno(number)
     }
 
+    /// Whether the reader of the results went away, which SIGPIPE tells where it is not ignored.
+    static var hasReaderLeft: Bool { outputErrno.load(ordering: .relaxed) == EPIPE }
+
     private static let outputErrno = Atomic<Int32>(0)
 
     /// Writes all of a text, or as much as the reader takes.

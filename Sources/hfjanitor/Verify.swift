@@ -117,6 +117,7 @@ func reportingFailures(_ body: () throws -> ExitStatus) throws {
         if failure.status == .interrupted { throw ExitCode(Interruption.exitCode) }
         throw failure.status.asError
     }
+    if Terminal.hasReaderLeft { throw ExitCode(Interruption.readerLeft) }
     if let reason = Terminal.outputFailure {
         Terminal.complain("cannot write the results: \(reason)")
         throw ExitStatus.cannotWrite.asError

@@ -29,6 +29,7 @@ import Testing
             "Verification", "WeightFormats",
         ],
         "CacheWatch": ["HubCache", "LinuxIO"],
+        "Preview": ["CacheScan", "Digests", "HubCache", "HubClient", "LinuxIO", "WeightFormats"],
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
         "Daemon": [
             "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
@@ -36,8 +37,8 @@ import Testing
         ],
         "hfjanitor": [
             "ArgumentParser", "CacheScan", "Daemon", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache",
-            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Repair", "Retention", "SystemdSupport",
-            "Verification",
+            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Preview", "Removal", "Repair", "Retention",
+            "SystemdSupport", "Verification",
         ],
     ]
     /// Where the C library and synchronisation belong: not in pure modules.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Callable
 
 NEWEST, OLD = "newest", "v0.36"
@@ -35,11 +32,3 @@ def proof(*clients: str, name: str | None = None, about: str | None = None) -> C
         return function
 
     return register
-
-
-def load(folder: Path) -> None:
-    """Registers the proofs of a folder: those of its modules that have some."""
-    sys.path.insert(0, str(folder))
-    for module in sorted(folder.glob("*.py")):
-        if "\n@proof(" in module.read_text():
-            importlib.import_module(module.stem)

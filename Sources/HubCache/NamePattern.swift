@@ -1,8 +1,6 @@
-internal import HubCache
-
 /// A pattern for paths in a repo as huggingface_hub's `allow_patterns` and `ignore_patterns` are: Python's `fnmatchcase`, where
 /// `*` crosses `/`, and a pattern that ends in `/` means everything below.
-struct NamePattern: Sendable, Hashable {
+public struct NamePattern: Sendable, Hashable {
     private enum Part: Hashable {
         case any
         case one
@@ -21,7 +19,7 @@ struct NamePattern: Sendable, Hashable {
     private let parts: [Part]
 
     /// Reads a pattern. Every text is one.
-    init(_ text: String) {
+    public init(_ text: String) {
         var scalars = Self.scalars(of: text)
         if scalars.last == "/" { scalars.append("*") }
         var parts: [Part] = []
@@ -77,7 +75,7 @@ struct NamePattern: Sendable, Hashable {
     }
 
     /// Whether a path fits.
-    func matches(_ path: BytePath) -> Bool {
+    public func matches(_ path: BytePath) -> Bool {
         let text = Self.scalars(of: path.text)
         var (position, part) = (0, 0)
         // Where to go on when the text after the last `*` did not fit: that `*` takes one more.
@@ -101,19 +99,22 @@ struct NamePattern: Sendable, Hashable {
 }
 
 /// Which files of a repo are meant.
-struct NameFilter: Sendable, Hashable {
+public struct NameFilter: Sendable, Hashable {
     private let included: [NamePattern]?
     private let excluded: [NamePattern]
 
+    /// Makes a filter.
+    ///
     /// - Parameters:
     ///   - include: a file has to fit one of these; empty for any file.
     ///   - exclude: and none of these.
-    init(include: [String], exclude: [String]) {
+    public init(include: [String], exclude: [String]) {
         included = include.isEmpty ? nil : include.map(NamePattern.init)
         excluded = exclude.map(NamePattern.init)
     }
 
-    func includes(_ path: BytePath) -> Bool {
+    /// Whether a file is meant.
+    public func includes(_ path: BytePath) -> Bool {
         included?.contains { $0.matches(path) } ?? true && !excluded.contains { $0.matches(path) }
     }
 }

@@ -1,8 +1,6 @@
 import HubCache
 import Testing
 
-@testable import Repair
-
 /// Patterns as Python's `fnmatchcase` and `filter_repo_objects` of huggingface_hub read them; the answers are theirs.
 struct NamePatternTests {
     @Test(
