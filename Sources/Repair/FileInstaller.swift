@@ -314,7 +314,13 @@ final class FileInstaller: Sendable {
                 let current = try partial ?? PartialFile.make(for: wanted, in: place)
                 try transfer(wanted, hub, into: current)
                 if try current.isRight(wanted) {
-                    try publish(current)
+                    do {
+                        try publish(current)
+                    } catch let failure as SystemCallFailure where failure.isFull {
+                        // Some filesystems find out when it is synced.
+                        current.remove()
+                        throw failure
+                    }
                     settings.event(
                         .downloadFinished(fileOfRepo(wanted), bytes: wanted.size, duration: .now - start))
                     return

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import weights
 from caches import Cache
 from catalogue import NEWEST, proof
 from ground import ORG, Ground
-from hub_stand_in import git_blob_sha1
+from hub_stand_in import Fault, git_blob_sha1
 
 ID = f"{ORG}/crash"
 
@@ -32,8 +35,6 @@ def unproven(cache: Cache) -> list[str]:
 
 def steps(ground: Ground, cache: Cache, work: str, kill_at: int) -> tuple[int, list[str]]:
     """One run that ends at a step; the exit code and the steps."""
-    import subprocess
-
     done = subprocess.run(
         [ground.program.with_name("RepairRun"), cache.path, str(kill_at), ground.servers.url, work, ID],
         capture_output=True, text=True, check=False, env=ground.environment(),
@@ -128,9 +129,8 @@ def killed_while_repairing(ground: Ground) -> None:
 
     status, reached = steps(ground, broken("whole"), "repair", 0)
     ground.equal(status, 0, f"exit of an undisturbed run, {reached}")
-    for number, step in enumerate(reached, 1):
-        if step == reached[number - 2] == "step partialGrown":
-            continue
+
+    def killed(number: int, step: str) -> None:
         cache = broken(f"at-{number}")
         wrong = unproven(cache)
         status, _ = steps(ground, cache, "repair", number)
@@ -140,7 +140,50 @@ def killed_while_repairing(ground: Ground) -> None:
         ground.equal(run.status, 0, f"after {number} {step}: exit of {run}")
         lost = cache.is_whole(ID, commit)
         ground.check(not lost, f"after {number} {step}: {lost}")
+
+    kills = [
+        (number, step) for number, step in enumerate(reached, 1) if not step == reached[number - 2] == "step partialGrown"
+    ]
+    # Each waits two seconds: a file that was just written is read twice, that much apart, before it counts as wrong.
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(killed, *kill) for kill in kills]:
+            future.result()
     ground.note(f"{len(reached)} steps")
+
+
+@proof(NEWEST)
+def killed_at_random(ground: Ground) -> None:
+    """Several files at once, killed at any moment, again and again: nothing unproven, nothing lost, in the end all of it."""
+    files = {f"part-{number:02}.bin": os.urandom(200_000 + number) for number in range(60)}
+    files |= {f"{number}.json": b'{"a": %d}' % number for number in range(20)}
+    files |= {"large-a.safetensors": os.urandom(20 << 20), "large-b.safetensors": os.urandom(24 << 20)}
+    commit = ground.hub.repo("model", ID).commit(files)
+    cache = Cache(ground, ground.base / "hub")
+    cache.path.mkdir(exist_ok=True)
+    ground.servers.faults.add(Fault("slow", origin="cdn", method="GET", rate=20 << 20, times=None))
+    chance = random.Random(ID)
+    kills = 0
+    for _ in range(12):
+        process = ground.start([ground.program, "fetch", ID, "--cache", cache.path])
+        try:
+            process.wait(chance.uniform(0.05, 0.5))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+        ground.check(not unproven(cache), lambda: f"killed {kills} times: {unproven(cache)}")
+        ground.check(not cache.dangling(), lambda: f"killed {kills} times: dangling {cache.dangling()}")
+    ground.check(kills > 2, f"only {kills} runs were killed")
+    ground.servers.faults.remove()
+    whole = sum(len(content) for content in files.values())
+    run = cache.janitor("fetch", ID, "--json")
+    ground.equal(run.status, 0, f"exit in the end: {run.errors}")
+    ground.check(run.json["bytes_fetched"] < whole, "the last run began anew")
+    ground.check(not cache.is_whole(ID, commit), lambda: f"in the end: {cache.is_whole(ID, commit)}")
+    left = [path for path in cache.path.glob("**/*.incomplete") if path.stat().st_size > 0]
+    ground.check(not left, f"left: {left}")
+    ground.note(f"{kills} kills, {run.json['bytes_fetched']} of {whole} bytes in the last run")
 
 
 @proof(NEWEST)
@@ -158,8 +201,6 @@ def full_disk(ground: Ground) -> None:
     # A margin that promises too much: the disk is full in the middle.
     bold = ground.policy("caches:\n  - {path: %s, critical-free: 0B}\nrepair: {estimate-margin: 1.0}\nmode: observe\n" % cache.path, "bold.yaml")
     ground.hub.repo("model", ID).commit({"model.safetensors": os.urandom(40 << 20)})
-    from hub_stand_in import Fault
-
     ground.servers.faults.add(Fault("slow", origin="cdn", method="GET", rate=30 << 20))
     process = ground.start([ground.program, "fetch", ID, "--json", "--policy", bold, "--cache", cache.path], stdout=-1, text=True)
     while not any(path.stat().st_size for path in cache.path.glob("**/*.incomplete")):

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from caches import Cache
-from catalogue import BOTH, NEWEST, proof
+from catalogue import NEWEST, proof
 from ground import ORG, Ground
 
 BEYOND_REPAIR = {
@@ -23,11 +23,8 @@ BEYOND_REPAIR = {
 SUBSETS = {"one-shard"}
 """What was not asked for stays away; the client wants the whole revision."""
 
-WITHOUT_A_TRACE = {"index-gone"}
-"""What only a manifest misses."""
 
-
-@proof(*BOTH)
+@proof(NEWEST)
 def scenarios(ground: Ground) -> None:
     """Every scenario of Tests/Integration with an error: sound afterwards, by the client's word too."""
     os.environ["HFJANITOR_OLD_CLIENT"] = str(ground.other_client("v0.36"))
@@ -35,9 +32,7 @@ def scenarios(ground: Ground) -> None:
     from scenarios import SCENARIOS
 
     done = 0
-    for name, (run, both) in SCENARIOS.items():
-        if not (ground.is_newest or both):
-            continue
+    for name, (run, _) in SCENARIOS.items():
         bench = Bench(name, "", ground.base / name, ground.servers)
         run(bench)
         ground.servers.faults.remove()
@@ -60,18 +55,15 @@ def scenarios(ground: Ground) -> None:
         actions = [action for one in repaired.json["caches"] for action in one["actions"]]
         if name in BEYOND_REPAIR:
             reasons = " ".join(action.get("reason", "") for action in actions)
-            # Without a manifest only the Hub can say that it does not have it.
-            expected = (1,) if ground.is_newest else (1, 66)
-            ground.check(repaired.status in expected, f"{name}: exit: {repaired}")
+            ground.equal(repaired.status, 1, f"{name}: exit: {repaired}")
             ground.check(BEYOND_REPAIR[name] in reasons, f"{name}: the reason is not said: {repaired}")
             continue
         ground.equal(repaired.status, 0, f"{name}: exit: {repaired}")
         if not any(action["outcome"] == "fetched" for action in actions):
-            # Without a manifest only the Hub knows what belongs where.
-            asked = [entry for entry in ground.servers.log.all() if ground.is_newest or "/tree/" not in entry["path"]]
+            asked = ground.servers.log.all()
             ground.check(not asked, f"{name}: nothing fetched, but asked {asked}")
         after = cache.janitor("verify", "--depth", "digests")
         ground.equal(after.status, 0, f"{name}: exit afterwards: {after} of {repaired}")
-        if name not in SUBSETS and (ground.is_newest or name not in WITHOUT_A_TRACE):
+        if name not in SUBSETS:
             cache.judge(warnings, what=name)
     ground.check(done > 10, f"only {done} scenarios have errors")

@@ -214,4 +214,5 @@ private enum Units {
     @Test func whatIsInUseStaysAndWhatIsMountedAnewIsSeen() throws { try boot("in-use", [Program.path]) }
 
     @Test func theDaemonReportsReloadsSurvivesAndStops() throws { try boot("daemon", [Program.path]) }
+    @Test func theDaemonRepairs() throws { try boot("repair", [Program.path]) }
 }
