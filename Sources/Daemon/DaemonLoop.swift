@@ -14,6 +14,7 @@ public final class DaemonLoop {
     let journal: Journal
     let notifier: Notifier
     let mailbox = Mailbox()
+    let bulletin = Bulletin()
     let cancellation = Cancellation()
     let hubHealth = HubHealth()
     let started = currentTime()
@@ -40,7 +41,11 @@ public final class DaemonLoop {
     var isReady = false
     var isStopping = false
     var isReloading = false
+    /// Who waits for the verdict on the policy file, and how many readings of it have to be over.
+    var reloads: [(reply: Reply<ReloadVerdict>, request: Int)] = []
     var statusText = ""
+    var lastStatus: (status: DaemonStatus, time: UInt64)?
+    let startTicks = ProcessTable.process(ownProcess())?.startTicks ?? 0
     var lastStatusDocument = ""
     var isStatusStale = true
     var timers = Timers()
@@ -53,7 +58,9 @@ public final class DaemonLoop {
     }
 
     /// Runs until it is told to stop. To be called before other threads are started.
-    public func run() -> DaemonEnd {
+    ///
+    /// - Parameter serve: lets others ask, from the start on; what it returns ends that.
+    public func run(serving serve: (DaemonDesk) -> @Sendable () -> Void = { _ in {} }) -> DaemonEnd {
         let mailbox = mailbox
         listenForSignals { signal in
             mailbox.post { loop in loop.take(signal) }
@@ -64,7 +71,9 @@ public final class DaemonLoop {
         } catch {
             return .failed("cannot start: \(error.reason)")
         }
+        let stopServing = serve(DaemonDesk(mailbox, bulletin))
         while !isStopping { turn() }
+        stopServing()
         end()
         return .stopped
     }
@@ -209,7 +218,15 @@ public final class DaemonLoop {
 
     // MARK: saying
 
-    func say(_ event: JournalEvent) { journal.send(event) }
+    func say(_ event: JournalEvent) {
+        journal.send(event)
+        bulletin.publish(event)
+    }
+
+    /// Says that something about the control socket is not as it should be.
+    public func complain(_ problem: String) {
+        say(JournalEvent(.watchDegraded, problem, EventFields(code: "control")))
+    }
 
     /// Raises a condition of the daemon's own, and says it when that is due.
     func raise(_ condition: Condition) {
@@ -241,7 +258,8 @@ public final class DaemonLoop {
         // A removal is undone first, which takes a moment; what hangs in the kernel is left to itself.
         wait(atMost: 20_000_000_000) { loop in loop.caches.allSatisfy(\.isIdle) }
         // What was removed to the end before that is still told of.
-        for letter in mailbox.take() { letter(self) }
+        for letter in mailbox.close() { letter(self) }
+        reloads = []
         wait(atMost: 3_000_000_000) { loop in loop.recorder?.isIdle ?? true }
         watcher?.stop()
         ledger.close()

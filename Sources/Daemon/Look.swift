@@ -56,6 +56,8 @@ struct CacheLook: Sendable {
     var freeBytes: UInt64
     var totalBytes: UInt64
     var bytes: UInt64
+    var reclaimableBytes: UInt64
+    var inUseMethod: String
     var repos: [RepoLook]
     var things: [FoundThing]
     var begun: UInt64
@@ -106,6 +108,7 @@ struct Looker: Sendable {
             path: root.path, owner: root.stat.uid, filesystem: root.filesystem.id,
             isReadOnly: root.filesystem.isReadOnly, freeBytes: report.freeBytes,
             totalBytes: root.filesystem.totalBytes, bytes: report.bytes,
+            reclaimableBytes: report.reclaimableBytes, inUseMethod: root.inUseMethod,
             repos: report.repos.map { Self.summary($0, notes[$0.folder], begun: begun) },
             things: report.findings.map { FoundThing(finding: $0, revision: nil) }, begun: begun,
             duration: monotonicNanoseconds() - begun)

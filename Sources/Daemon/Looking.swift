@@ -174,6 +174,8 @@ extension DaemonLoop {
         cache.filesystem = look.filesystem
         cache.isReadOnly = look.isReadOnly
         cache.bytes = look.bytes
+        cache.reclaimableBytes = look.reclaimableBytes
+        cache.inUseMethod = look.inUseMethod
         cache.space.free = look.freeBytes
         cache.space.total = look.totalBytes
         cache.lastFullLookDuration = look.duration

@@ -16,7 +16,7 @@ extension DaemonLoop {
             notifier.send(.status(text))
         }
         guard let folder = setup.statusFolder else { return }
-        let document = statusDocument
+        let document = makeStatus().document
         let rendered = document.rendered
         guard rendered != lastStatusDocument else { return }
         lastStatusDocument = rendered
@@ -46,81 +46,122 @@ extension DaemonLoop {
         return parts.joined(separator: "; ")
     }
 
-    private var statusDocument: JSONValue {
-        let own = ProcessTable.process(ownProcess())
-        return .map([
-            ("pid", .number(Int64(ownProcess()))),
-            ("start_ticks", .count(own?.startTicks ?? 0)),
-            ("version", .text(setup.version)),
-            ("since", .text(CalendarTime.text(of: started))),
-            ("ready", .flag(isReady)),
-            ("mode", .text(inForce.policy.mode.rawValue)),
-            (
-                "policy",
-                .map([
-                    ("ok", .flag(inForce.error == nil)),
-                    ("error", inForce.error.map { .text($0) } ?? .null),
-                    ("readings", .number(Int64(inForce.readings))),
-                ])
-            ),
-            ("status", .text(statusText)),
-            ("caches", .list(caches.map(document))),
-            ("conditions", .list(openConditions)),
-            ("next", .list(nextActions)),
-            (
-                "last_pass",
-                lastPass.time == nil
-                    ? .null
-                    : .map([
-                        ("checked", .number(Int64(lastPass.checked))),
-                        ("incomplete", .number(Int64(lastPass.incomplete))),
-                        ("removed", .number(Int64(lastPass.removed))), ("bytes", .count(lastPass.bytes)),
-                        ("errors", .number(Int64(lastPass.errors))),
-                    ])
-            ),
-        ])
+    /// What is told to whoever asks, made anew only when it may have changed.
+    var currentStatus: DaemonStatus {
+        let now = monotonicNanoseconds()
+        if !isStatusStale, let known = lastStatus, now &- known.time < Timers.second / 20 { return known.status }
+        let status = makeStatus()
+        lastStatus = (status, now)
+        return status
     }
 
-    private func document(_ cache: WatchedCache) -> JSONValue {
+    private func makeStatus() -> DaemonStatus {
+        DaemonStatus(
+            processID: ownProcess(), startTicks: startTicks, version: setup.version, since: started, isReady: isReady,
+            mode: inForce.policy.mode.rawValue, policyError: inForce.error, policyReadings: inForce.readings,
+            text: statusText, caches: caches.map(status), queued: caches.reduce(0) { $0 + $1.queued },
+            downloads: caches.flatMap(downloads), next: nextActions, conditions: openConditions,
+            lastPass: lastPass.time.map { time in
+                DaemonStatus.Pass(
+                    time: time, checked: lastPass.checked, incomplete: lastPass.incomplete, removed: lastPass.removed,
+                    bytes: lastPass.bytes, errors: lastPass.errors)
+            })
+    }
+
+    private func status(of cache: WatchedCache) -> DaemonStatus.Cache {
         var states: [RevisionState: Int] = [:]
         for repo in cache.repos.values { for state in repo.states.values { states[state, default: 0] += 1 } }
-        return .map([
-            ("path", .text((cache.root ?? cache.path).text)),
-            ("watch", .text(cache.watchWord)),
-            ("free_bytes", cache.space.free.map { .count($0) } ?? .null),
-            (
-                "states",
-                .map(RevisionState.allCases.map { ($0.rawValue, .number(Int64(states[$0] ?? 0))) })
-            ),
-            ("findings", .number(Int64(book.count(in: cache.root ?? cache.path)))),
-        ])
+        return DaemonStatus.Cache(
+            id: cache.id, path: cache.root ?? cache.path, watch: cache.watchWord, freeBytes: cache.space.free,
+            floorBytes: cache.space.floor(cache.policy), bytes: cache.bytes, reclaimableBytes: cache.reclaimableBytes,
+            states: states, findings: book.count(in: cache.root ?? cache.path), inUseMethod: cache.inUseMethod)
     }
 
-    private var openConditions: [JSONValue] {
+    private func downloads(of cache: WatchedCache) -> [DaemonStatus.Download] {
+        cache.repos.values.filter { !$0.downloads.isEmpty }.sorted { $0.id < $1.id }.map { repo in
+            let sizes = repo.downloads.compactMap(\.expected)
+            return DaemonStatus.Download(
+                cache: cache.root ?? cache.path, repo: repo.id,
+                bytes: repo.downloads.reduce(0) { $0 &+ $1.present },
+                totalBytes: sizes.count == repo.downloads.count ? sizes.reduce(0, &+) : nil)
+        }
+    }
+
+    private var openConditions: [DaemonStatus.Condition] {
         let shown = conditions.open.filter { $0.condition.identity.code != "observe" }
         let errors = book.log.open.filter { $0.condition.event.priority <= .error }
         return (shown + errors.prefix(200)).map { entry in
             let event = entry.condition.event
-            let severity: Severity =
-                event.priority <= .error ? .error : event.priority == .warning ? .warning : .info
-            return .map([
-                ("code", .text(entry.condition.identity.code)), ("severity", .text(severity.rawValue)),
-                ("since", .text(CalendarTime.text(of: entry.since))), ("message", .text(event.message)),
-            ])
+            return DaemonStatus.Condition(
+                code: entry.condition.identity.code,
+                severity: event.priority <= .error ? .error : event.priority == .warning ? .warning : .info,
+                since: entry.since, message: event.message)
         }
     }
 
-    private var nextActions: [JSONValue] {
+    private var nextActions: [DaemonStatus.Action] {
         let now = monotonicNanoseconds()
         return passes.values.compactMap { pass in
             guard let next = pass.next else { return nil }
             // To the minute, so that the document does not change all the time.
             let time = currentTime().nanoseconds &+ Int64(next > now ? next - now : 0)
             let minute: Int64 = 60_000_000_000
-            return .map([
-                ("action", .text("plan")),
-                ("time", .text(CalendarTime.text(of: Timestamp(nanoseconds: time / minute * minute)))),
-            ])
+            return DaemonStatus.Action(action: "plan", time: Timestamp(nanoseconds: time / minute * minute))
         }
+    }
+}
+
+extension DaemonStatus {
+    /// What the status file has.
+    var document: JSONValue {
+        .map([
+            ("pid", .number(Int64(processID))), ("start_ticks", .count(startTicks)), ("version", .text(version)),
+            ("since", .text(CalendarTime.text(of: since))), ("ready", .flag(isReady)), ("mode", .text(mode)),
+            (
+                "policy",
+                .map([
+                    ("ok", .flag(policyError == nil)), ("error", policyError.map { .text($0) } ?? .null),
+                    ("readings", .number(Int64(policyReadings))),
+                ])
+            ),
+            ("status", .text(text)), ("caches", .list(caches.map(\.document))),
+            (
+                "conditions",
+                .list(
+                    conditions.map { condition in
+                        .map([
+                            ("code", .text(condition.code)), ("severity", .text(condition.severity.rawValue)),
+                            ("since", .text(CalendarTime.text(of: condition.since))),
+                            ("message", .text(condition.message)),
+                        ])
+                    })
+            ),
+            (
+                "next",
+                .list(
+                    next.map { .map([("action", .text($0.action)), ("time", .text(CalendarTime.text(of: $0.time)))]) })
+            ),
+            (
+                "last_pass",
+                lastPass.map { pass in
+                    .map([
+                        ("checked", .number(Int64(pass.checked))), ("incomplete", .number(Int64(pass.incomplete))),
+                        ("removed", .number(Int64(pass.removed))), ("bytes", .count(pass.bytes)),
+                        ("errors", .number(Int64(pass.errors))),
+                    ])
+                } ?? .null
+            ),
+        ])
+    }
+}
+
+extension DaemonStatus.Cache {
+    fileprivate var document: JSONValue {
+        .map([
+            ("path", .text(path.text)), ("watch", .text(watch)),
+            ("free_bytes", freeBytes.map { .count($0) } ?? .null),
+            ("states", .map(RevisionState.allCases.map { ($0.rawValue, .number(Int64(states[$0] ?? 0))) })),
+            ("findings", .number(Int64(findings))),
+        ])
     }
 }

@@ -43,6 +43,9 @@ final class WatchedCache {
     var payloadUsers: [BytePath: [BytePath: BytePath]] = [:]
     var isInventoryDone = false
     var bytes: UInt64 = 0
+    var reclaimableBytes: UInt64 = 0
+    /// What tells whether a file is in use.
+    var inUseMethod = "none"
 
     // MARK: what is to be looked at
 
@@ -93,6 +96,18 @@ final class WatchedCache {
     }
 
     var isIdle: Bool { verifying.isIdle && enforcing.isIdle && measuring.isIdle && reading?.isIdle ?? true }
+
+    /// What requests name it by: the same as long as its path is.
+    var id: String {
+        var mark = Fingerprint()
+        mark.add(path)
+        return String(mark.value, radix: 16)
+    }
+
+    /// Repos that wait to be looked at, and the whole where that is to be.
+    var queued: Int {
+        settle.count + beingLookedAt.count + pendingReads.count + (isFullLookRunning || !isInventoryDone ? 1 : 0)
+    }
 
     /// How it is watched, in the word of `status`.
     var watchWord: String {

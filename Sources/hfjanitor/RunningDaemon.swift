@@ -1,5 +1,6 @@
 import CacheScan
 import Daemon
+import Documents
 import FoundationEssentials
 import HubCache
 import Ledger
@@ -26,26 +27,6 @@ struct RunningDaemon: Decodable {
         }
     }
 
-    struct Condition: Codable {
-        var code: String
-        var severity: String
-        var since: String
-        var message: String
-    }
-
-    struct Action: Codable {
-        var action: String
-        var time: String
-    }
-
-    struct Pass: Codable {
-        var checked: Int
-        var incomplete: Int
-        var removed: Int
-        var bytes: UInt64
-        var errors: Int
-    }
-
     var pid: Int32
     var startTicks: UInt64
     var version: String
@@ -55,9 +36,9 @@ struct RunningDaemon: Decodable {
     var policy: PolicyVerdict
     var status: String
     var caches: [Cache]
-    var conditions: [Condition]
-    var next: [Action]
-    var lastPass: Pass?
+    var conditions: [StatusDocument.Condition]
+    var next: [StatusDocument.Action]
+    var lastPass: StatusDocument.Pass?
 
     enum CodingKeys: String, CodingKey {
         case pid, version, since, ready, mode, policy, status, caches, conditions, next
@@ -82,5 +63,25 @@ struct RunningDaemon: Decodable {
     private var isAlive: Bool {
         guard startTicks > 0, let process = ProcessTable.process(pid) else { return false }
         return process.startTicks == startTicks
+    }
+}
+
+extension StatusDocument {
+    /// What a daemon says in its file: where it has no socket.
+    init(_ running: RunningDaemon) {
+        self.init()
+        daemon = Daemon(
+            pid: running.pid, version: running.version, since: running.since, mode: running.mode,
+            policyError: running.policy.error)
+        caches = running.caches.map { cache in
+            let root = try? CacheRoot(opening: BytePath(cache.path))
+            return Cache(
+                path: cache.path, watch: cache.watch,
+                freeBytes: root?.filesystem.availableBytes ?? cache.freeBytes, states: cache.states,
+                findings: cache.findings, inUseMethod: root?.inUseMethod ?? "none")
+        }
+        next = running.next
+        conditions = running.conditions
+        lastPass = running.lastPass
     }
 }

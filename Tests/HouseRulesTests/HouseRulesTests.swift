@@ -30,8 +30,15 @@ import Testing
             "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
             "Retention", "SystemdSupport", "Verification",
         ],
+        "ControlClient": ["CCurl", "HubCache", "LinuxIO"],
+        "Documents": ["Daemon", "HubCache"],
+        "ControlAPI": [
+            "Daemon", "Documents", "FoundationEssentials", "HTTPTypes", "HubCache", "HummingbirdCore",
+            "LinuxIO", "Logging", "NIOCore", "NIOHTTPTypes", "NIOPosix", "SystemdSupport",
+        ],
         "hfjanitor": [
-            "ArgumentParser", "CacheScan", "Daemon", "Diagnosis", "Enforcement", "FoundationEssentials", "HubCache",
+            "ArgumentParser", "CacheScan", "ControlAPI", "ControlClient", "Daemon", "Diagnosis", "Documents",
+            "Enforcement", "FoundationEssentials", "HubCache",
             "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Retention", "SystemdSupport",
             "Verification",
         ],
@@ -41,7 +48,8 @@ import Testing
     private static let pure: Set<String> = ["HubCache", "WeightFormats", "Retention"]
     /// The only modules that touch memory the compiler cannot prove.
     private static let mayBeUnsafe: Set<String> = [
-        "LinuxIO", "Digests", "Ledger", "CacheScan", "HubClient", "Removal", "SystemdSupport", "hfjanitor",
+        "LinuxIO", "Digests", "Ledger", "CacheScan", "ControlClient", "HubClient", "Removal", "SystemdSupport",
+        "hfjanitor",
     ]
 
     private struct Source: CustomTestStringConvertible, Sendable {
