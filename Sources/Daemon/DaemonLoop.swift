@@ -29,6 +29,8 @@ public final class DaemonLoop {
     var cacheCount = 0
     /// Writes to the ledger and looks at processes.
     var recorder: Worker?
+    /// Hands events on to whom the policy names; made when it first names somebody.
+    var forwarder: EventForwarder?
 
     var book = FindingBook()
     var conditions = ConditionLog()
@@ -209,7 +211,10 @@ public final class DaemonLoop {
 
     // MARK: saying
 
-    func say(_ event: JournalEvent) { journal.send(event) }
+    func say(_ event: JournalEvent) {
+        journal.send(event)
+        forward(event)
+    }
 
     /// Raises a condition of the daemon's own, and says it when that is due.
     func raise(_ condition: Condition) {
@@ -243,6 +248,9 @@ public final class DaemonLoop {
         // What was removed to the end before that is still told of.
         for letter in mailbox.take() { letter(self) }
         wait(atMost: 3_000_000_000) { loop in loop.recorder?.isIdle ?? true }
+        wait(atMost: 5_000_000_000) { loop in loop.forwarder?.isIdle ?? true }
+        forwarder?.stop()
+        wait(atMost: 1_000_000_000) { loop in loop.forwarder?.isIdle ?? true }
         watcher?.stop()
         ledger.close()
         if let folder = setup.statusFolder { StatusFile.remove(in: folder) }

@@ -65,6 +65,7 @@ extension DaemonLoop {
             ),
             ("status", .text(statusText)),
             ("caches", .list(caches.map(document))),
+            ("work", workDescription),
             ("conditions", .list(openConditions)),
             ("next", .list(nextActions)),
             (
@@ -95,6 +96,30 @@ extension DaemonLoop {
             ("findings", .number(Int64(book.count(in: cache.root ?? cache.path)))),
         ])
     }
+
+    /// What is waiting to be looked at, what is being downloaded, and how far scrubs are.
+    private var workDescription: JSONValue {
+        let downloads = caches.flatMap { cache in
+            cache.repos.values.flatMap { repo in repo.downloads.map { (cache.root ?? cache.path, repo.id, $0) } }
+        }.sorted { $0.2.location < $1.2.location }
+        return .map([
+            ("queued", .number(Int64(caches.reduce(0) { $0 + $1.queuedLooks }))),
+            (
+                "downloads",
+                .list(
+                    downloads.prefix(Self.mostDownloadsShown).map { cache, repo, download in
+                        .map([
+                            ("cache", .text(cache.text)), ("repo", .text(repo)),
+                            ("path", .text(download.location.text)), ("bytes", .count(download.present)),
+                            ("total_bytes", download.expected.map { .count($0) } ?? .null),
+                        ])
+                    })
+            ),
+            ("scrub", scrubDescription),
+        ])
+    }
+
+    private static let mostDownloadsShown = 100
 
     private var openConditions: [JSONValue] {
         let shown = conditions.open.filter { $0.condition.identity.code != "observe" }

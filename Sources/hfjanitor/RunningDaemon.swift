@@ -46,6 +46,45 @@ struct RunningDaemon: Decodable {
         var errors: Int
     }
 
+    struct Work: Codable {
+        struct Download: Codable {
+            var cache: String
+            var repo: String
+            var path: String
+            var bytes: UInt64
+            var totalBytes: UInt64?
+
+            enum CodingKeys: String, CodingKey {
+                case cache, repo, path, bytes
+                case totalBytes = "total_bytes"
+            }
+        }
+
+        struct Scrub: Codable {
+            var path: String
+            var state: String
+            var reposDone: Int
+            var reposTotal: Int
+            var revisions: Int
+            var bytes: UInt64
+            var begun: String?
+            var finished: String?
+            var cancelled: String?
+            var nextDue: String?
+
+            enum CodingKeys: String, CodingKey {
+                case path, state, revisions, bytes, begun, finished, cancelled
+                case reposDone = "repos_done"
+                case reposTotal = "repos_total"
+                case nextDue = "next_due"
+            }
+        }
+
+        var queued = 0
+        var downloads: [Download] = []
+        var scrub: [Scrub] = []
+    }
+
     var pid: Int32
     var startTicks: UInt64
     var version: String
@@ -55,12 +94,13 @@ struct RunningDaemon: Decodable {
     var policy: PolicyVerdict
     var status: String
     var caches: [Cache]
+    var work: Work?
     var conditions: [Condition]
     var next: [Action]
     var lastPass: Pass?
 
     enum CodingKeys: String, CodingKey {
-        case pid, version, since, ready, mode, policy, status, caches, conditions, next
+        case pid, version, since, ready, mode, policy, status, caches, work, conditions, next
         case startTicks = "start_ticks"
         case lastPass = "last_pass"
     }

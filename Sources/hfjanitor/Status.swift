@@ -70,6 +70,11 @@ struct Status: ParsableCommand {
             let line = "\(condition.severity): \(displayText(of: condition.message))"
             Terminal.print(condition.severity == "error" ? Terminal.styled(line, .red) : line)
         }
+        for scrub in document.work.scrub where scrub.state == "running" {
+            Terminal.print(
+                "scrub of \(displayText(of: scrub.path)): \(scrub.reposDone) of \(scrub.reposTotal) repos, "
+                    + "\(formatBytes(scrub.bytes)) read")
+        }
         if let pass = document.lastPass {
             Terminal.print(
                 "last pass: \(pass.checked) revisions, \(pass.incomplete) not complete, \(pass.removed) removed, "
@@ -117,24 +122,9 @@ struct StatusDocument: Encodable {
         }
     }
 
-    struct Work: Encodable {
-        var queued = 0
-        var downloads: [String] = []
-        var scrub: String?
-
-        enum CodingKeys: CodingKey { case queued, downloads, scrub }
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(queued, forKey: .queued)
-            try container.encode(downloads, forKey: .downloads)
-            try container.encode(scrub, forKey: .scrub)
-        }
-    }
-
     var daemon: Daemon?
     var caches: [Cache] = []
-    var work = Work()
+    var work = RunningDaemon.Work()
     var next: [RunningDaemon.Action] = []
     var conditions: [RunningDaemon.Condition] = []
     var lastPass: RunningDaemon.Pass?
@@ -152,6 +142,7 @@ struct StatusDocument: Encodable {
                 freeBytes: root?.filesystem.availableBytes ?? cache.freeBytes, states: cache.states,
                 findings: cache.findings, inUseMethod: root.map(Self.inUseMethod(in:)) ?? "none")
         }
+        work = running.work ?? RunningDaemon.Work()
         next = running.next
         conditions = running.conditions
         lastPass = running.lastPass
