@@ -175,7 +175,11 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "DaemonTests", dependencies: ["HubCache", "LinuxIO", "TestSupport", "hfjanitor"],
+            name: "DaemonTests",
+            dependencies: [
+                "Daemon", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile", "SystemdSupport", "TestSupport",
+                "hfjanitor",
+            ],
             swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),

@@ -72,7 +72,11 @@ int hfj_curl_perform(void *handle, const struct hfj_exchange *exchange) {
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     if (exchange->is_head)
         SET(CURLOPT_NOBODY, 1L);
-    else
+    else if (exchange->is_post) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)exchange->body_length);
+        SET(CURLOPT_POSTFIELDS, exchange->body ? exchange->body : "");
+    } else
         SET(CURLOPT_HTTPGET, 1L);
     if (exchange->headers) {
         SET(CURLOPT_HTTPHEADER, exchange->headers);

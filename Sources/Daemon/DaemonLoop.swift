@@ -30,6 +30,8 @@ public final class DaemonLoop {
     var cacheCount = 0
     /// Writes to the ledger and looks at processes.
     var recorder: Worker?
+    /// Hands events on to whom the policy names; made when it first names somebody.
+    var forwarder: EventForwarder?
 
     var book = FindingBook()
     var conditions = ConditionLog()
@@ -221,6 +223,7 @@ public final class DaemonLoop {
     func say(_ event: JournalEvent) {
         journal.send(event)
         bulletin.publish(event)
+        forward(event)
     }
 
     /// Says that something about the control socket is not as it should be.
@@ -261,6 +264,9 @@ public final class DaemonLoop {
         for letter in mailbox.close() { letter(self) }
         reloads = []
         wait(atMost: 3_000_000_000) { loop in loop.recorder?.isIdle ?? true }
+        wait(atMost: 5_000_000_000) { loop in loop.forwarder?.isIdle ?? true }
+        forwarder?.stop()
+        wait(atMost: 1_000_000_000) { loop in loop.forwarder?.isIdle ?? true }
         watcher?.stop()
         ledger.close()
         if let folder = setup.statusFolder { StatusFile.remove(in: folder) }

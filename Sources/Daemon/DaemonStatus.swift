@@ -68,10 +68,39 @@ public struct DaemonStatus: Sendable {
         public var cache: BytePath
         /// `type/org/name`.
         public var repo: String
+        /// Where the partial file is, relative to the root.
+        public var path: BytePath
         /// Bytes on the disk.
         public var bytes: UInt64
         /// Bytes when it is whole; nil: nothing here says.
         public var totalBytes: UInt64?
+    }
+
+    /// How far the background digest pass over a cache is.
+    public struct Scrub: Sendable {
+        /// Whether one is under way.
+        public enum State: String, Sendable, Hashable { case never, running, idle }
+
+        /// The cache's root.
+        public var path: BytePath
+        /// Whether one is under way.
+        public var state: State
+        /// Repos that are done.
+        public var reposDone: Int
+        /// Repos there are.
+        public var reposTotal: Int
+        /// Revisions that are done.
+        public var revisions: Int
+        /// Bytes read.
+        public var bytes: UInt64
+        /// When the last one began.
+        public var begun: Timestamp?
+        /// When one last came to its end.
+        public var finished: Timestamp?
+        /// When the last one was cancelled.
+        public var cancelled: Timestamp?
+        /// When the next one begins.
+        public var nextDue: Timestamp?
     }
 
     /// The process.
@@ -98,6 +127,8 @@ public struct DaemonStatus: Sendable {
     public var queued: Int
     /// Downloads under way.
     public var downloads: [Download]
+    /// The background digest passes, one a cache.
+    public var scrubs: [Scrub]
     /// What will be done.
     public var next: [Action]
     /// What lasts.

@@ -123,7 +123,7 @@ struct Looker: Sendable {
     /// - Throws: `SystemCallFailure` when the root is not there or cannot be read.
     func repo(
         _ folder: BytePath, depth: VerificationDepth, rate: UInt64? = nil, isFresh: Bool = false,
-        mustPause: (@Sendable () -> Bool)? = nil
+        progress: VerificationProgress = VerificationProgress(), mustPause: (@Sendable () -> Bool)? = nil
     ) throws(SystemCallFailure) -> RepoLook {
         let begun = monotonicNanoseconds()
         let root = try openRoot()
@@ -134,7 +134,7 @@ struct Looker: Sendable {
         var options = VerificationOptions(depth: depth, jobs: 1, bytesPerSecond: rate, ignoresMemory: isFresh)
         options.mustPause = mustPause
         let report = try Verifier(
-            root: root, options: options, memory: Memory(ledger), cancellation: cancellation
+            root: root, options: options, memory: Memory(ledger), progress: progress, cancellation: cancellation
         ).verify(.repo(id, nil), observe: observations.note)
         guard let repo = report?.repos.first(where: { $0.folder == folder }) else { return gone }
         var look = Self.summary(repo, observations.all[folder], begun: begun)

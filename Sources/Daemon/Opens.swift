@@ -3,6 +3,7 @@ internal import CacheWatch
 internal import HubCache
 internal import Ledger
 internal import LinuxIO
+internal import Retention
 
 /// Opens that were seen and are not in the ledger yet: one write for many.
 struct OpenBook {
@@ -67,19 +68,41 @@ extension DaemonLoop {
         opens.pending = [:]
         guard !pending.isEmpty, let recorder else { return }
         let roots = Dictionary(
-            caches.compactMap { cache in cache.root.map { (cache.path, $0) } }, uniquingKeysWith: { first, _ in first })
+            caches.compactMap { cache in cache.root.map { (cache.path, ($0, cache.repos.count)) } },
+            uniquingKeysWith: { first, _ in first })
         let ledger = ledger
         hand(
             recorder,
             {
                 for (cache, things) in pending {
-                    guard let root = roots[cache] else { continue }
+                    guard let (root, repoCount) = roots[cache] else { continue }
                     ledger.note(
                         opens: things.map {
                             RecordedOpen(repo: $0.key.repo, thing: $0.key.thing, time: $0.value, source: .watch)
                         }, cache: root)
+                    Self.noteSweeps(over: root, repoCount: repoCount, ledger)
                 }
             }, then: { loop, _ in loop.sayLedgerProblems() })
+    }
+
+    /// Recognises sweeps while all their reads are still known.
+    private static func noteSweeps(over root: BytePath, repoCount: Int, _ ledger: Ledger) {
+        var sweeps: [Sweep] = []
+        if repoCount >= UsageJudgement.sweepRepos {
+            var numbers: [String: Int] = [:]
+            var reads: [UsageJudgement.Read] = []
+            func add(_ repo: String, _ times: some Sequence<Timestamp>) {
+                let number = numbers[repo] ?? numbers.count
+                numbers[repo] = number
+                for time in times { reads.append(UsageJudgement.Read(time: time, repo: number)) }
+            }
+            for (repo, things) in ledger.lastOpens(cache: root) { add(repo, things.values.lazy.map(\.time)) }
+            for (repo, things) in ledger.earlierOpens(cache: root) { add(repo, things.values.joined()) }
+            sweeps = UsageJudgement.sweeps(in: reads, repoCount: repoCount)
+        }
+        ledger.note(
+            sweeps: sweeps.map { RecordedSweep(first: $0.first, last: $0.last, repos: $0.repos) }, cache: root,
+            now: currentTime())
     }
 
     /// Looks which processes have what was just opened.

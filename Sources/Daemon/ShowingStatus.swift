@@ -59,8 +59,9 @@ extension DaemonLoop {
         DaemonStatus(
             processID: ownProcess(), startTicks: startTicks, version: setup.version, since: started, isReady: isReady,
             mode: inForce.policy.mode.rawValue, policyError: inForce.error, policyReadings: inForce.readings,
-            text: statusText, caches: caches.map(status), queued: caches.reduce(0) { $0 + $1.queued },
-            downloads: caches.flatMap(downloads), next: nextActions, conditions: openConditions,
+            text: statusText, caches: caches.map(status), queued: caches.reduce(0) { $0 + $1.queuedLooks },
+            downloads: Array(caches.flatMap(downloads).prefix(Self.mostDownloadsShown)), scrubs: caches.map(scrub),
+            next: nextActions, conditions: openConditions,
             lastPass: lastPass.time.map { time in
                 DaemonStatus.Pass(
                     time: time, checked: lastPass.checked, incomplete: lastPass.incomplete, removed: lastPass.removed,
@@ -77,14 +78,16 @@ extension DaemonLoop {
             states: states, findings: book.count(in: cache.root ?? cache.path), inUseMethod: cache.inUseMethod)
     }
 
+    private static let mostDownloadsShown = 100
+
     private func downloads(of cache: WatchedCache) -> [DaemonStatus.Download] {
-        cache.repos.values.filter { !$0.downloads.isEmpty }.sorted { $0.id < $1.id }.map { repo in
-            let sizes = repo.downloads.compactMap(\.expected)
-            return DaemonStatus.Download(
-                cache: cache.root ?? cache.path, repo: repo.id,
-                bytes: repo.downloads.reduce(0) { $0 &+ $1.present },
-                totalBytes: sizes.count == repo.downloads.count ? sizes.reduce(0, &+) : nil)
-        }
+        cache.repos.values.flatMap { repo in
+            repo.downloads.map { download in
+                DaemonStatus.Download(
+                    cache: cache.root ?? cache.path, repo: repo.id, path: download.location, bytes: download.present,
+                    totalBytes: download.expected)
+            }
+        }.sorted { $0.path < $1.path }
     }
 
     private var openConditions: [DaemonStatus.Condition] {
@@ -126,6 +129,13 @@ extension DaemonStatus {
             ),
             ("status", .text(text)), ("caches", .list(caches.map(\.document))),
             (
+                "work",
+                .map([
+                    ("queued", .number(Int64(queued))), ("downloads", .list(downloads.map(\.document))),
+                    ("scrub", .list(scrubs.map(\.document))),
+                ])
+            ),
+            (
                 "conditions",
                 .list(
                     conditions.map { condition in
@@ -162,6 +172,27 @@ extension DaemonStatus.Cache {
             ("free_bytes", freeBytes.map { .count($0) } ?? .null),
             ("states", .map(RevisionState.allCases.map { ($0.rawValue, .number(Int64(states[$0] ?? 0))) })),
             ("findings", .number(Int64(findings))),
+        ])
+    }
+}
+
+extension DaemonStatus.Download {
+    fileprivate var document: JSONValue {
+        .map([
+            ("cache", .text(cache.text)), ("repo", .text(repo)), ("path", .text(path.text)), ("bytes", .count(bytes)),
+            ("total_bytes", totalBytes.map { .count($0) } ?? .null),
+        ])
+    }
+}
+
+extension DaemonStatus.Scrub {
+    var document: JSONValue {
+        func text(_ time: Timestamp?) -> JSONValue { time.map { .text(CalendarTime.text(of: $0)) } ?? .null }
+        return .map([
+            ("path", .text(path.text)), ("state", .text(state.rawValue)), ("repos_done", .number(Int64(reposDone))),
+            ("repos_total", .number(Int64(reposTotal))), ("revisions", .number(Int64(revisions))),
+            ("bytes", .count(bytes)), ("begun", text(begun)), ("finished", text(finished)),
+            ("cancelled", text(cancelled)), ("next_due", text(nextDue)),
         ])
     }
 }

@@ -41,7 +41,7 @@ extension DaemonLoop {
 
     private func take(_ look: SpaceLook?, of cache: WatchedCache, _ downloads: [LiveDownload]) {
         let now = monotonicNanoseconds()
-        cache.space.nextLook = now &+ (cache.policy.minFree == nil ? 5 * Timers.minute : Timers.idle)
+        cache.space.nextLook = now &+ Timers.idle
         guard let look else { return }
         var remaining: UInt64 = 0
         var isGrowing = false
@@ -62,15 +62,42 @@ extension DaemonLoop {
         cache.space.remaining = remaining
         cache.space.isGrowing = isGrowing || !downloads.isEmpty
         cache.filesystem = look.filesystem
-        guard let floor = cache.space.floor(cache.policy) else { return }
+        let floor = cache.space.floor(cache.policy)
         // Within reach: what is under way, or a twentieth of the disk, ends below the floor.
-        let reach = floor &+ max(remaining, look.total / 20)
+        let reach = max(floor ?? 0, cache.space.critical(cache.policy)) &+ max(remaining, look.total / 20)
         if cache.space.isGrowing || hadMore, look.free < reach {
             cache.space.nextLook = now &+ 2 * Timers.second
         } else if cache.space.isGrowing {
             cache.space.nextLook = now &+ 10 * Timers.second
         }
-        judgeFloor(cache, floor: floor)
+        judgeCritical(cache)
+        if let floor { judgeFloor(cache, floor: floor) }
+    }
+
+    /// Raises that hardly anything is free, whatever the policy removes.
+    private func judgeCritical(_ cache: WatchedCache) {
+        guard let free = cache.space.free, let group = cache.filesystem, !cache.isReadOnly else { return }
+        let root = cache.root ?? cache.path
+        let critical = caches.filter { $0.filesystem == group }.map { $0.space.critical($0.policy) }.max() ?? 0
+        let identity = Condition.Identity(scope: "filesystem \(group)", code: "critical-free")
+        if free < critical {
+            raise(
+                Condition(
+                    identity,
+                    event: JournalEvent(
+                        .floorBreached, priority: .critical,
+                        "\(root.display): only \(ByteWords.text(free)) free, \(ByteWords.text(critical - free)) below "
+                            + "critical-free: downloads will fail soon; see what takes the room: hfjanitor ls --sort size, "
+                            + "hfjanitor plan",
+                        EventFields(cache: root, code: "critical-free", bytes: critical - free, freeBytes: free))))
+        } else if free >= critical &+ critical / 50 {
+            // A little more than enough, so that what comes and goes is not told every time.
+            clear(
+                identity,
+                saying: JournalEvent(
+                    .floorHeld, "\(root.display): \(ByteWords.text(free)) free, which is above critical-free again",
+                    EventFields(cache: root, code: "critical-free", freeBytes: free)))
+        }
     }
 
     /// Says and does what free space calls for.

@@ -14,6 +14,7 @@ struct Timers {
     var repetition: UInt64 = 0
     var startExtension: UInt64 = 0
     var statusFile: UInt64 = 0
+    var scrubShown: UInt64 = 0
 
     static let second: UInt64 = 1_000_000_000
     static let minute: UInt64 = 60 * second
@@ -41,6 +42,7 @@ extension DaemonLoop {
                 if cache.isInventoryDone { considerWork(of: cache, consider) }
             }
             if cache.lookProgress != nil { consider(now &+ 5 * Timers.second) }
+            if cache.scrub.progress != nil { consider(timers.scrubShown) }
         }
         for pass in passes.values where !pass.isRunning { consider(pass.next) }
         return next
@@ -76,6 +78,10 @@ extension DaemonLoop {
             timers.repetition = now &+ 10 * Timers.minute
             for event in book.due(now: currentTime()) { say(event) }
             for condition in conditions.takeDue(now: currentTime()) { say(condition.event) }
+        }
+        if now >= timers.scrubShown, caches.contains(where: { $0.scrub.progress != nil }) {
+            timers.scrubShown = now &+ 10 * Timers.second
+            isStatusStale = true
         }
         showStatus(now)
     }
@@ -123,5 +129,38 @@ extension DaemonLoop {
         while let problem = ledger.takeProblem() {
             say(JournalEvent(.watchDegraded, problem, EventFields(code: "ledger")))
         }
+        judgeLedger()
+    }
+
+    /// Raises that there is no memory that can be believed: what is only remembered protects, so nothing goes without.
+    private func judgeLedger() {
+        let identity = Condition.Identity(scope: "ledger", code: "ledger-unavailable")
+        let words: String
+        let acts: Bool
+        switch ledger.availability {
+        case .unavailable(let reason):
+            acts = inForce.policy.mode == .enforce
+            words =
+                "cannot be used (\(reason)): what was opened or was whole once is not known"
+                + (acts ? ", so nothing is removed by rules" : "")
+        case .readOnly(let reason?):
+            acts = false
+            words = "cannot be written to (\(reason)): nothing new is remembered"
+        case .readWrite, .readOnly, .absent, .closed:
+            clear(
+                identity,
+                saying: JournalEvent(
+                    .watchDegraded, priority: .notice, "the ledger can be used again",
+                    EventFields(code: identity.code)))
+            return
+        }
+        let folder = setup.stateFolder?.display ?? ""
+        raise(
+            Condition(
+                identity,
+                event: JournalEvent(
+                    .watchDegraded, priority: acts ? .error : .warning,
+                    "the ledger in \(folder) \(words); see that the folder is this user's own, and has room",
+                    EventFields(path: setup.stateFolder, code: identity.code))))
     }
 }

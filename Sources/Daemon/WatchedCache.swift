@@ -26,6 +26,8 @@ final class WatchedCache {
     let measuring: Worker
     /// For what reads for a long time; made when it is first needed.
     var reading: Worker?
+    /// For the digest pass, which takes hours; made when it is first needed.
+    var scrubbing: Worker?
 
     var presence = Presence.unknown
     var isUnresponsive = false
@@ -93,20 +95,24 @@ final class WatchedCache {
         enforcing.stop(droppingJobs: droppingJobs)
         measuring.stop(droppingJobs: droppingJobs)
         reading?.stop(droppingJobs: droppingJobs)
+        scrub.cancellation?.cancel()
+        scrubbing?.stop(droppingJobs: droppingJobs)
     }
 
-    var isIdle: Bool { verifying.isIdle && enforcing.isIdle && measuring.isIdle && reading?.isIdle ?? true }
+    var isIdle: Bool {
+        [verifying, enforcing, measuring, reading, scrubbing].allSatisfy { $0?.isIdle ?? true }
+    }
+
+    /// How many looks are waiting or under way.
+    var queuedLooks: Int {
+        settle.count + beingLookedAt.count + pendingReads.count + (isFullLookRunning ? 1 : 0)
+    }
 
     /// What requests name it by: the same as long as its path is.
     var id: String {
         var mark = Fingerprint()
         mark.add(path)
         return String(mark.value, radix: 16)
-    }
-
-    /// Repos that wait to be looked at, and the whole where that is to be.
-    var queued: Int {
-        settle.count + beingLookedAt.count + pendingReads.count + (isFullLookRunning || !isInventoryDone ? 1 : 0)
     }
 
     /// How it is watched, in the word of `status`.
@@ -146,4 +152,9 @@ struct SpaceState {
     var isLooking = false
     /// The floor in bytes, where there is one.
     func floor(_ policy: CachePolicy) -> UInt64? { policy.minFree?.bytes(of: total) }
+
+    /// Below this hardly anything is free: 5 GB unless the policy says otherwise, and of a small disk a twentieth.
+    func critical(_ policy: CachePolicy) -> UInt64 {
+        policy.criticalFree?.bytes(of: total) ?? min(5_000_000_000, total / 20)
+    }
 }

@@ -14,9 +14,7 @@ extension DaemonLoop {
             cache.settle.changed(folder, at: now)
             cache.changedAt[folder] = now
             // What is written may be a download: the floor matters now.
-            if cache.policy.minFree != nil {
-                cache.space.nextLook = min(cache.space.nextLook, now &+ 2 * Timers.second)
-            }
+            cache.space.nextLook = min(cache.space.nextLook, now &+ 2 * Timers.second)
         case .rootChanged, .storeChanged:
             planFullLook(cache, at: now &+ Timers.second &+ min(10 * cache.lastFullLookDuration, 60 * Timers.second))
         case .opened(_, let file, let time): noteOpen(file, of: cache, at: time)

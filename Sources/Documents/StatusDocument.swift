@@ -83,14 +83,61 @@ public struct StatusDocument: Codable, Sendable {
         public var cache: String
         /// `type/org/name`.
         public var repo: String
+        /// The partial file.
+        public var path: String
         /// Bytes on the disk.
         public var bytes: UInt64
         /// Bytes when it is whole; absent: not known.
         public var totalBytes: UInt64?
 
         enum CodingKeys: String, CodingKey {
-            case cache, repo, bytes
+            case cache, repo, path, bytes
             case totalBytes = "total_bytes"
+        }
+    }
+
+    /// The background digest pass over a cache.
+    public struct Scrub: Codable, Sendable {
+        /// The cache's root.
+        public var path: String
+        /// `never`, `running` or `idle`.
+        public var state: String
+        /// Repos that are done.
+        public var reposDone: Int
+        /// Repos there are.
+        public var reposTotal: Int
+        /// Revisions that are done.
+        public var revisions: Int
+        /// Bytes read.
+        public var bytes: UInt64
+        /// When the last one began.
+        public var begun: String?
+        /// When one last came to its end.
+        public var finished: String?
+        /// When the last one was cancelled.
+        public var cancelled: String?
+        /// When the next one begins.
+        public var nextDue: String?
+
+        enum CodingKeys: String, CodingKey {
+            case path, state, revisions, bytes, begun, finished, cancelled
+            case reposDone = "repos_done"
+            case reposTotal = "repos_total"
+            case nextDue = "next_due"
+        }
+
+        /// What a daemon says of one.
+        public init(_ scrub: DaemonStatus.Scrub) {
+            path = scrub.path.text
+            state = scrub.state.rawValue
+            reposDone = scrub.reposDone
+            reposTotal = scrub.reposTotal
+            revisions = scrub.revisions
+            bytes = scrub.bytes
+            begun = scrub.begun.map(CalendarTime.text)
+            finished = scrub.finished.map(CalendarTime.text)
+            cancelled = scrub.cancelled.map(CalendarTime.text)
+            nextDue = scrub.nextDue.map(CalendarTime.text)
         }
     }
 
@@ -100,18 +147,8 @@ public struct StatusDocument: Codable, Sendable {
         public var queued = 0
         /// Downloads under way.
         public var downloads: [Download] = []
-        /// The background digest pass.
-        public var scrub: String?
-
-        enum CodingKeys: CodingKey { case queued, downloads, scrub }
-
-        // Written by hand: `scrub` is null, not absent.
-        public func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(queued, forKey: .queued)
-            try container.encode(downloads, forKey: .downloads)
-            try container.encode(scrub, forKey: .scrub)
-        }
+        /// The background digest passes.
+        public var scrub: [Scrub] = []
     }
 
     /// Something that will be done.
@@ -180,8 +217,10 @@ public struct StatusDocument: Codable, Sendable {
         }
         work.queued = status.queued
         work.downloads = status.downloads.map {
-            Download(cache: $0.cache.text, repo: $0.repo, bytes: $0.bytes, totalBytes: $0.totalBytes)
+            Download(
+                cache: $0.cache.text, repo: $0.repo, path: $0.path.text, bytes: $0.bytes, totalBytes: $0.totalBytes)
         }
+        work.scrub = status.scrubs.map(Scrub.init)
         next = status.next.map { Action(action: $0.action, time: CalendarTime.text(of: $0.time)) }
         conditions = status.conditions.map {
             Condition(

@@ -127,7 +127,7 @@ struct FactsBuilder {
     /// Says when each revision was last used: sweeps by backups and the like are no use.
     private func judgeUse(_ records: [UsageRecord], of facts: inout CacheFacts) {
         let judgement = UsageJudgement(
-            records, repoCount: facts.repos.count, watchedSince: facts.watchedSince)
+            records, repoCount: facts.repos.count, watchedSince: facts.watchedSince, known: remembered.sweeps)
         for (index, use) in judgement.revisions.enumerated() {
             facts.revisions[index].lastUse = use.lastUse
             facts.revisions[index].lastOpen = use.lastOpen

@@ -5,9 +5,11 @@ internal import Retention
 /// What the ledger remembers of one cache that a plan needs, read at once.
 struct RememberedCache: Sendable {
     /// Recorded opens by repo folder and blob.
-    var opens: [BytePath: [BytePath: Timestamp]] = [:]
+    var opens: [BytePath: [BytePath: [Timestamp]]] = [:]
     /// Recorded opens by repo folder and revision, of files that are no blobs.
-    var openedRevisions: [BytePath: [CommitHash: Timestamp]] = [:]
+    var openedRevisions: [BytePath: [CommitHash: [Timestamp]]] = [:]
+    /// Sweeps that were recognised while they went on.
+    var sweeps: [Sweep] = []
     /// Commits by repo folder that a ref named once, and when it moved on.
     var superseded: [BytePath: [CommitHash: Timestamp]] = [:]
     /// Commits by repo folder that were complete once.
@@ -33,13 +35,12 @@ struct RememberedCache: Sendable {
     init(ledger: Ledger, cache: BytePath, attempts: Int, now: Timestamp) {
         brokenDownloads = { !ledger.seenPartials(cache: cache, repo: $0.text).isEmpty }
         for (repo, recorded) in ledger.lastOpens(cache: cache) {
-            for (thing, open) in recorded {
-                switch thing {
-                case .blob(let name): opens[BytePath(repo), default: [:]][BytePath(name)] = open.time
-                case .revision(let commit): openedRevisions[BytePath(repo), default: [:]][commit] = open.time
-                }
-            }
+            for (thing, open) in recorded { note([open.time], of: thing, in: BytePath(repo)) }
         }
+        for (repo, recorded) in ledger.earlierOpens(cache: cache) {
+            for (thing, times) in recorded { note(times, of: thing, in: BytePath(repo)) }
+        }
+        sweeps = ledger.sweeps(cache: cache).map { Sweep(first: $0.first, last: $0.last, repos: $0.repos) }
         for (repo, commits) in ledger.supersededCommits(cache: cache) { superseded[BytePath(repo)] = commits }
         for (repo, commits) in ledger.completeOnce(cache: cache) { complete[BytePath(repo)] = commits }
         for (repo, files) in ledger.repairAttempts(cache: cache) {
@@ -63,14 +64,18 @@ struct RememberedCache: Sendable {
         knownSince = ledger.knownSince(cache: cache)
     }
 
+    private mutating func note(_ times: [Timestamp], of thing: OpenedThing, in folder: BytePath) {
+        switch thing {
+        case .blob(let name): opens[folder, default: [:]][BytePath(name), default: []] += times
+        case .revision(let commit): openedRevisions[folder, default: [:]][commit, default: []] += times
+        }
+    }
+
     /// The recorded opens of a revision: of any blob that it links to, and of itself.
     func opens(of commit: CommitHash, blobs: [BytePath], in folder: BytePath) -> [Timestamp] {
         var times: [Timestamp] = []
-        if let recorded = opens[folder], let youngest = blobs.compactMap({ recorded[$0] }).max() {
-            times.append(youngest)
-        }
-        if let recorded = openedRevisions[folder]?[commit] { times.append(recorded) }
-        return times
+        if let recorded = opens[folder] { times = blobs.flatMap { recorded[$0] ?? [] } }
+        return times + (openedRevisions[folder]?[commit] ?? [])
     }
 
     /// What the Hub said to a question.

@@ -26,6 +26,8 @@ enum ExchangeFailure: Error {
 struct ExchangeRequest {
     var address: WebAddress
     var isHead = false
+    /// A document to post, in place of asking for one.
+    var json: [UInt8]?
     /// Already judged: it is sent as it is.
     var token: HubToken?
     /// The offset to start at; 0 asks for the whole.
@@ -153,6 +155,7 @@ final class Exchange {
     ) throws(ExchangeFailure) {
         var lines = ["Accept-Encoding: identity", "Accept: */*"]
         if request.offset > 0 { lines.append("Range: bytes=\(request.offset)-") }
+        if request.json != nil { lines.append("Content-Type: application/json") }
         if let token = request.token { lines.append("Authorization: Bearer \(token.value)") }
         var headers: UnsafeMutablePointer<curl_slist>?
         defer { unsafe curl_slist_free_all(headers) }
@@ -165,17 +168,20 @@ final class Exchange {
             unsafe settings.userAgent.withCString { userAgent in
                 unsafe (certificates?.path ?? "").withCString { trusted in
                     let isFolder = certificates?.isFolder ?? false
-                    var raw = unsafe hfj_exchange(
-                        url: url, user_agent: userAgent, headers: headers,
-                        certificate_file: certificates == nil || isFolder ? nil : trusted,
-                        certificate_folder: isFolder ? trusted : nil, is_head: request.isHead ? 1 : 0,
-                        // The token may go to this machine unencrypted, so it must not go through a proxy on another.
-                        bypasses_proxy: request.address.origin.isLoopback ? 1 : 0, connect_milliseconds: connect,
-                        on_header: takeHeader, on_body: takeBody,
-                        on_progress: look,
-                        // The callbacks are only called while `perform` runs, which keeps the exchange alive.
-                        context: Unmanaged.passUnretained(exchange).toOpaque())
-                    return withExtendedLifetime(exchange) { unsafe hfj_curl_perform(handle, &raw) }
+                    return unsafe (request.json ?? []).withUnsafeBytes { body in
+                        var raw = unsafe hfj_exchange(
+                            url: url, user_agent: userAgent, headers: headers,
+                            certificate_file: certificates == nil || isFolder ? nil : trusted,
+                            certificate_folder: isFolder ? trusted : nil, is_head: request.isHead ? 1 : 0,
+                            is_post: request.json == nil ? 0 : 1, body: body.baseAddress, body_length: body.count,
+                            // The token may go to this machine unencrypted, so it must not go through a proxy on another.
+                            bypasses_proxy: request.address.origin.isLoopback ? 1 : 0, connect_milliseconds: connect,
+                            on_header: takeHeader, on_body: takeBody,
+                            on_progress: look,
+                            // The callbacks are only called while `perform` runs, which keeps the exchange alive.
+                            context: Unmanaged.passUnretained(exchange).toOpaque())
+                        return withExtendedLifetime(exchange) { unsafe hfj_curl_perform(handle, &raw) }
+                    }
                 }
             }
         }

@@ -25,6 +25,9 @@ enum Housekeeping {
 
     private static let aging = [
         Aging(table: "opened", key: "cache, repo, kind, name", time: "opened_at", age: historyAge),
+        Aging(
+            table: "opened_before", key: "cache, repo, kind, name, opened_at", time: "opened_at", age: historyAge),
+        Aging(table: "sweep", key: "cache, first_read", time: "last_read", age: historyAge),
         Aging(table: "opener", key: "cache, repo, blob, boot, pid, started", time: "seen_at", age: partialAge),
         Aging(table: "watched", key: "cache", time: "last_seen", age: partialAge),
         Aging(table: "ref_seen", key: "cache, repo, ref, revision", time: "last_seen", age: historyAge),

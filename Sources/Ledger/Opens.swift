@@ -72,7 +72,7 @@ extension Ledger {
 
     // MARK: opens
 
-    /// Remembers opens; of each thing the youngest.
+    /// Remembers opens. Of each thing the youngest counts; see `earlierOpens` for those before.
     ///
     /// - Parameter cache: the cache's resolved root. One that is not UTF-8 is not remembered.
     public func note(opens: some Collection<RecordedOpen>, cache: BytePath) {
@@ -92,7 +92,21 @@ extension Ledger {
                 WHERE excluded.opened_at > opened_at
                 """)
             defer { statement.finish() }
+            let keeping = try RawStatement(
+                database,
+                """
+                INSERT OR IGNORE INTO opened_before (cache, repo, kind, name, opened_at, source)
+                SELECT cache, repo, kind, name, opened_at, source FROM opened
+                WHERE cache = ?1 AND repo = ?2 AND kind = ?3 AND name = ?4 AND opened_at < ?5
+                """)
+            defer { keeping.finish() }
             for open in usable {
+                try keeping.bind(root, at: 1)
+                try keeping.bind(open.repo, at: 2)
+                try keeping.bind(open.thing.row.kind, at: 3)
+                try keeping.bind(open.thing.row.name, at: 4)
+                try keeping.bind(open.time.nanoseconds &- Self.openSpacing, at: 5)
+                try keeping.run()
                 try statement.bind(root, at: 1)
                 try statement.bind(open.repo, at: 2)
                 try statement.bind(open.thing.row.kind, at: 3)
@@ -278,7 +292,7 @@ extension OpenedThing {
         }
     }
 
-    fileprivate init?(kind: Int64, name: String) {
+    init?(kind: Int64, name: String) {
         switch kind {
         case 1: self = .blob(name)
         case 2:

@@ -70,6 +70,7 @@ enum Schema {
             ]),
         useStep,
         scrubStep,
+        sweepStep,
     ]
 
     static let migrator: DatabaseMigrator = {

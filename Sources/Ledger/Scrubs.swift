@@ -9,16 +9,31 @@ public struct ScrubRecord: Hashable, Sendable {
     public var position: String
     /// Revisions looked at so far.
     public var checked: Int
-    /// When it came to its end; nil: it is under way.
+    /// Bytes hashed so far.
+    public var bytes: UInt64
+    /// Whether somebody asked for it: then it goes on though the policy wants none.
+    public var isRequested: Bool
+    /// When it ended, at its end or cancelled; nil: it is under way.
+    public var endedAt: Timestamp?
+    /// When one last came to its end, this one or one before it.
     public var finishedAt: Timestamp?
 
     /// Makes a record of its parts.
-    public init(begunAt: Timestamp, position: String = "", checked: Int = 0, finishedAt: Timestamp? = nil) {
+    public init(
+        begunAt: Timestamp, position: String = "", checked: Int = 0, bytes: UInt64 = 0, isRequested: Bool = false,
+        endedAt: Timestamp? = nil, finishedAt: Timestamp? = nil
+    ) {
         self.begunAt = begunAt
         self.position = position
         self.checked = checked
+        self.bytes = bytes
+        self.isRequested = isRequested
+        self.endedAt = endedAt
         self.finishedAt = finishedAt
     }
+
+    /// Whether it was told to stop before its end.
+    public var isCancelled: Bool { endedAt != nil && endedAt != finishedAt }
 }
 
 extension Schema {
@@ -34,6 +49,9 @@ extension Schema {
                     begun_at INTEGER NOT NULL,
                     position TEXT NOT NULL,
                     checked INTEGER NOT NULL,
+                    bytes INTEGER NOT NULL,
+                    requested INTEGER NOT NULL,
+                    ended_at INTEGER,
                     finished_at INTEGER,
                     PRIMARY KEY (cache)
                 ) WITHOUT ROWID
@@ -52,15 +70,18 @@ extension Ledger {
             let statement = try RawStatement(
                 database,
                 """
-                INSERT OR REPLACE INTO scrub (cache, begun_at, position, checked, finished_at)
-                VALUES (?1, ?2, ?3, ?4, nullif(?5, 0))
+                INSERT OR REPLACE INTO scrub (cache, begun_at, position, checked, bytes, requested, ended_at, finished_at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, nullif(?7, 0), nullif(?8, 0))
                 """)
             defer { statement.finish() }
             try statement.bind(root, at: 1)
             try statement.bind(scrub.begunAt.nanoseconds, at: 2)
             try statement.bind(scrub.position, at: 3)
             try statement.bind(Int64(max(0, scrub.checked)), at: 4)
-            try statement.bind(scrub.finishedAt?.nanoseconds ?? 0, at: 5)
+            try statement.bind(Int64(clamping: scrub.bytes), at: 5)
+            try statement.bind(scrub.isRequested ? 1 : 0, at: 6)
+            try statement.bind(scrub.endedAt?.nanoseconds ?? 0, at: 7)
+            try statement.bind(scrub.finishedAt?.nanoseconds ?? 0, at: 8)
             try statement.run()
         }
     }
@@ -71,16 +92,26 @@ extension Ledger {
         let latest = latestBelievable
         return read(nil) { database in
             let statement = try RawStatement(
-                database, "SELECT begun_at, position, checked, finished_at FROM scrub WHERE cache = ?1")
+                database,
+                """
+                SELECT begun_at, position, checked, bytes, requested, ended_at, finished_at FROM scrub WHERE cache = ?1
+                """)
             defer { statement.finish() }
             try statement.bind(root, at: 1)
             guard try statement.step(), let begunAt = statement.time(at: 0, latest: latest),
                 let position = statement.text(at: 1, maximumBytes: Self.nameLimit),
-                let checked = statement.integer(at: 2).flatMap({ Int(exactly: $0) }), checked >= 0
+                let checked = statement.integer(at: 2).flatMap({ Int(exactly: $0) }), checked >= 0,
+                let bytes = statement.integer(at: 3).flatMap({ UInt64(exactly: $0) }),
+                let requested = statement.integer(at: 4)
             else { return nil }
-            let finishedAt = statement.time(at: 3, latest: latest)
-            guard finishedAt != nil || statement.isNull(at: 3) else { return nil }
-            return ScrubRecord(begunAt: begunAt, position: position, checked: checked, finishedAt: finishedAt)
+            let endedAt = statement.time(at: 5, latest: latest)
+            let finishedAt = statement.time(at: 6, latest: latest)
+            guard endedAt != nil || statement.isNull(at: 5), finishedAt != nil || statement.isNull(at: 6) else {
+                return nil
+            }
+            return ScrubRecord(
+                begunAt: begunAt, position: position, checked: checked, bytes: bytes, isRequested: requested == 1,
+                endedAt: endedAt, finishedAt: finishedAt)
         }
     }
 }

@@ -89,7 +89,10 @@ public struct UsageJudgement: Sendable, Hashable {
     ///   - repoCount: how many repos there are, those without a record included; at least as many as the records have.
     ///   - watchedSince: since when every open was recorded; nil: they are not. Only recorded opens show what was used before a
     ///     sweep.
-    public init(_ records: [UsageRecord], repoCount: Int, watchedSince: Timestamp? = nil) {
+    ///   - known: sweeps that were recognised before: what they read may have been opened again since.
+    public init(
+        _ records: [UsageRecord], repoCount: Int, watchedSince: Timestamp? = nil, known: [Sweep] = []
+    ) {
         var reads: [Read] = []
         for record in records {
             for open in record.opens { reads.append(Read(time: open, repo: record.repo)) }
@@ -97,17 +100,43 @@ public struct UsageJudgement: Sendable, Hashable {
                 reads.append(Read(time: file.accessed, repo: record.repo))
             }
         }
-        let sweeps = Self.sweeps(in: reads, repoCount: repoCount)
+        let sweeps = Self.joined(Self.sweeps(in: reads, repoCount: repoCount) + known)
         self.sweeps = sweeps
         revisions = records.map { Self.usage(of: $0, without: sweeps, watchedSince: watchedSince) }
     }
 
-    private struct Read {
-        var time: Timestamp
-        var repo: Int
+    /// One read of something.
+    public struct Read: Sendable, Hashable {
+        /// When.
+        public var time: Timestamp
+        /// Its repo: any number that is no other's.
+        public var repo: Int
+
+        /// Makes a read.
+        public init(time: Timestamp, repo: Int) {
+            self.time = time
+            self.repo = repo
+        }
     }
 
-    private static func sweeps(in unsorted: [Read], repoCount: Int) -> [Sweep] {
+    /// Those that overlap as one, oldest first.
+    private static func joined(_ sweeps: [Sweep]) -> [Sweep] {
+        var result: [Sweep] = []
+        for sweep in sweeps.sorted(by: { $0.first < $1.first }) {
+            if let before = result.last, before.last >= sweep.first {
+                result[result.count - 1] = Sweep(
+                    first: before.first, last: max(before.last, sweep.last), repos: max(before.repos, sweep.repos))
+            } else {
+                result.append(sweep)
+            }
+        }
+        return result
+    }
+
+    /// The sweeps in many reads, oldest first.
+    ///
+    /// - Parameter repoCount: how many repos there are, those that nobody read included.
+    public static func sweeps(in unsorted: [Read], repoCount: Int) -> [Sweep] {
         let reads = unsorted.sorted { $0.time < $1.time }
         let repos = max(repoCount, Set(reads.map(\.repo)).count)
         var found: [Sweep] = []
@@ -163,9 +192,7 @@ public struct UsageJudgement: Sendable, Hashable {
         let swept = sweptRead.map { sweptRead in sweptOpen.map { .younger(sweptRead, $0) } ?? sweptRead } ?? sweptOpen
         // An access time that the sweep left alone is the last one: it would have moved with a later use.
         guard let swept, read == nil, use.map({ $0.time < swept.time }) ?? true else { return usage }
-        // The ledger has one open of each thing too: where the sweep is all there is, it has taken the place of what was.
-        let isOverwritten = sweptOpen != nil && open == nil
-        if !isOverwritten, let watchedSince, let use, watchedSince <= use.time { return usage }
+        if let watchedSince, let use, watchedSince <= use.time { return usage }
         return RevisionUsage(
             lastUse: use.map { LastUse(time: $0.time, source: .unwatched) }, lastOpen: lastOpen, sweptRead: swept)
     }

@@ -95,6 +95,9 @@ public final class Journal: Sendable {
         }
     }
 
+    /// An event of now as a line of JSON, the same that goes to a stream.
+    public static func jsonLine(_ event: JournalEvent) -> String { event.jsonLine(time: timestamp()) }
+
     private func sendNatively(_ event: JournalEvent) {
         guard let socket else { return }
         let message = event.nativeMessage(identifier: identifier)

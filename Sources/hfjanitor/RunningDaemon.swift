@@ -36,12 +36,13 @@ struct RunningDaemon: Decodable {
     var policy: PolicyVerdict
     var status: String
     var caches: [Cache]
+    var work: StatusDocument.Work
     var conditions: [StatusDocument.Condition]
     var next: [StatusDocument.Action]
     var lastPass: StatusDocument.Pass?
 
     enum CodingKeys: String, CodingKey {
-        case pid, version, since, ready, mode, policy, status, caches, conditions, next
+        case pid, version, since, ready, mode, policy, status, caches, work, conditions, next
         case startTicks = "start_ticks"
         case lastPass = "last_pass"
     }
@@ -80,6 +81,7 @@ extension StatusDocument {
                 freeBytes: root?.filesystem.availableBytes ?? cache.freeBytes, states: cache.states,
                 findings: cache.findings, inUseMethod: root?.inUseMethod ?? "none")
         }
+        work = running.work
         next = running.next
         conditions = running.conditions
         lastPass = running.lastPass

@@ -108,6 +108,11 @@ struct Status: ParsableCommand {
             let line = "\(condition.severity): \(displayText(of: condition.message))"
             Terminal.print(condition.severity == "error" ? Terminal.styled(line, .red) : line)
         }
+        for scrub in document.work.scrub where scrub.state == "running" {
+            Terminal.print(
+                "scrub of \(displayText(of: scrub.path)): \(scrub.reposDone) of \(scrub.reposTotal) repos, "
+                    + "\(formatBytes(scrub.bytes)) read")
+        }
         if let pass = document.lastPass {
             Terminal.print(
                 "last pass: \(pass.checked) revisions, \(pass.incomplete) not complete, \(pass.removed) removed, "

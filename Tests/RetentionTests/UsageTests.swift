@@ -97,13 +97,27 @@ import Testing
         #expect(judged.revisions[4].sweptRead != nil)
     }
 
-    /// Of each thing one open is remembered: the sweep's own has taken the place of what was before.
-    @Test func recordedSweepHidesUse() {
+    /// Opens before the sweep's own are remembered too: where there is none, there was none.
+    @Test func recordedSweepHidesNothing() {
         let records = (0..<25).map { repo in
             UsageRecord(repo: repo, opens: [ago(day - Int64(repo))], files: [times(50 * day, 50 * day)])
         }
         let judged = judge(records, watched: 60 * day)
-        #expect(judged.revisions.allSatisfy { $0.lastUse?.source == .unwatched && $0.sweptRead?.source == .open })
+        let change = LastUse(time: ago(50 * day), source: .mtime)
+        #expect(judged.revisions.allSatisfy { $0.lastUse == change && $0.lastOpen == nil && $0.sweptRead == nil })
+    }
+
+    /// What a sweep read may have been opened since: then its own reads are no longer enough of them to tell.
+    @Test func aSweepThatIsRememberedIsNoUse() {
+        var records = (0..<25).map { UsageRecord(repo: $0, opens: [ago(day)], files: [times(50 * day, 50 * day)]) }
+        for place in 5..<25 { records[place].opens = [ago(60)] }
+        records[4].opens.append(ago(20 * day))
+        let known = [Sweep(first: ago(day + 60), last: ago(day - 60), repos: 25)]
+        let judged = UsageJudgement(records, repoCount: 30, watchedSince: ago(60 * day), known: known)
+        #expect(judged.sweeps == known)
+        #expect(judged.revisions[0].lastUse == LastUse(time: ago(50 * day), source: .mtime))
+        #expect(judged.revisions[4].lastUse == LastUse(time: ago(20 * day), source: .open))
+        #expect(judged.revisions[7].lastUse == LastUse(time: ago(60), source: .open))
     }
 
     @Test func sweepLongerThanAnHour() {

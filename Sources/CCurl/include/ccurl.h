@@ -17,6 +17,10 @@ struct hfj_exchange {
     const char *_Nullable certificate_folder;
     /// Asks for the headers alone.
     int is_head;
+    /// Posts `body`, of `body_length` bytes.
+    int is_post;
+    const void *_Nullable body;
+    size_t body_length;
     /// Goes to the host itself, whatever proxy the environment names.
     int bypasses_proxy;
     long connect_milliseconds;

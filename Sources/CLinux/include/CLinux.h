@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "CLinuxChanging.h"
+#include "CLinuxSpawn.h"
 #include "CLinuxWatch.h"
 
 /// One entry's statx(2), in plain integers.
