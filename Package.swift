@@ -98,11 +98,13 @@ let package = Package(
             ],
             swiftSettings: strict),
 
-        .target(name: "Documents", dependencies: ["Daemon", "HubCache"], swiftSettings: strict),
+        .target(
+            name: "Documents", dependencies: ["Daemon", "Enforcement", "HubCache", "Retention", "Verification"],
+            swiftSettings: strict),
         .target(
             name: "ControlAPI",
             dependencies: [
-                "Daemon", "Documents", "HubCache", "LinuxIO", "SystemdSupport",
+                "Daemon", "Documents", "HubCache", "LinuxIO", "Retention", "SystemdSupport", "Verification",
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),

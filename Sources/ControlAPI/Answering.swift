@@ -12,7 +12,7 @@ struct Answering: Sendable {
     }
 
     /// The answer, which may be a problem.
-    func response(to request: Request) async -> Response {
+    func response(to request: Request, of caller: Caller) async -> Response {
         do {
             try Self.checkOrigin(of: request)
             guard let methods = endpoints[request.uri.path] else {
@@ -23,7 +23,7 @@ struct Answering: Sendable {
                 response.headers[.allow] = methods.keys.map(\.rawValue).sorted().joined(separator: ", ")
                 return response
             }
-            let response = try await endpoint.answer(request)
+            let response = try await endpoint.answer(request, caller)
             return request.method == .head ? response.createHeadResponse() : response
         } catch let problem as Problem {
             return problem.response

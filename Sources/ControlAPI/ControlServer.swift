@@ -54,8 +54,8 @@ public final class ControlServer: Sendable {
         logger.logLevel = .critical
         let answering = Answering(desk)
         let http = HTTP1Channel(
-            responder: { request, writer, _ in
-                let response = await answering.response(to: request)
+            responder: { request, writer, channel in
+                let response = await answering.response(to: request, of: Caller(channel))
                 try await writer.write(response: response.head, body: response.body)
             },
             configuration: HTTP1Channel.Configuration(

@@ -1,3 +1,4 @@
+internal import Daemon
 internal import FoundationEssentials
 internal import HTTPTypes
 internal import HummingbirdCore
@@ -77,6 +78,9 @@ extension Response {
         let bytes = (try? encoder.encode(document)) ?? Data()
         return .text(ByteBuffer(bytes: bytes), status: status, type: type)
     }
+
+    /// The same of values that are made by hand.
+    static func json(_ value: JSONValue) -> Response { .text(ByteBuffer(string: value.rendered), type: "application/json") }
 
     static func text(_ buffer: ByteBuffer, status: HTTPResponse.Status = .ok, type: String) -> Response {
         Response(

@@ -1,10 +1,28 @@
+public import HubCache
+internal import LinuxIO
 internal import Synchronization
 public import SystemdSupport
 
 /// What is said to the journal, for everybody else who listens. Who does not keep up misses the oldest.
 public final class Bulletin: Sendable {
+    /// Something that was said.
+    public struct Said: Sendable {
+        /// What.
+        public var event: JournalEvent
+        /// When.
+        public var time: Timestamp
+    }
+
+    /// Somebody who listens.
+    public struct Listening: Sendable {
+        /// What is said, from its beginning on.
+        public let events: AsyncStream<Said>
+        /// Ends it.
+        public let end: @Sendable () -> Void
+    }
+
     private struct State {
-        var listeners: [Int: AsyncStream<JournalEvent>.Continuation] = [:]
+        var listeners: [Int: AsyncStream<Said>.Continuation] = [:]
         var count = 0
         var isOver = false
     }
@@ -20,9 +38,9 @@ public final class Bulletin: Sendable {
     /// Hears everything from now on, until the caller ends listening.
     ///
     /// - Returns: nil where too many listen already, or nothing more will be said.
-    public func listen() -> AsyncStream<JournalEvent>? {
+    public func listen() -> Listening? {
         let (stream, continuation) = AsyncStream.makeStream(
-            of: JournalEvent.self, bufferingPolicy: .bufferingNewest(Self.mostWaiting))
+            of: Said.self, bufferingPolicy: .bufferingNewest(Self.mostWaiting))
         let number = state.withLock { state -> Int? in
             guard !state.isOver, state.listeners.count < Self.mostListeners else { return nil }
             state.count += 1
@@ -31,11 +49,14 @@ public final class Bulletin: Sendable {
         }
         guard let number else { return nil }
         continuation.onTermination = { _ in self.state.withLock { $0.listeners[number] = nil } }
-        return stream
+        return Listening(events: stream, end: { continuation.finish() })
     }
 
     func publish(_ event: JournalEvent) {
-        for listener in state.withLock({ Array($0.listeners.values) }) { listener.yield(event) }
+        let listeners = state.withLock { Array($0.listeners.values) }
+        if listeners.isEmpty { return }
+        let said = Said(event: event, time: currentTime())
+        for listener in listeners { listener.yield(said) }
     }
 
     func end() {

@@ -40,6 +40,9 @@ public final class DaemonLoop {
     var lastPass = PassNumbers()
     var lastPassSaid: PassNumbers?
 
+    var counters = Counters()
+    var planRequests = PlanRequests()
+
     var isReady = false
     var isStopping = false
     var isReloading = false
@@ -75,6 +78,7 @@ public final class DaemonLoop {
         }
         let stopServing = serve(DaemonDesk(mailbox, bulletin))
         while !isStopping { turn() }
+        bulletin.end()
         stopServing()
         end()
         return .stopped
@@ -222,6 +226,7 @@ public final class DaemonLoop {
 
     func say(_ event: JournalEvent) {
         journal.send(event)
+        counters.count(event)
         bulletin.publish(event)
         forward(event)
     }
@@ -263,6 +268,7 @@ public final class DaemonLoop {
         // What was removed to the end before that is still told of.
         for letter in mailbox.close() { letter(self) }
         reloads = []
+        planRequests = PlanRequests()
         wait(atMost: 3_000_000_000) { loop in loop.recorder?.isIdle ?? true }
         wait(atMost: 5_000_000_000) { loop in loop.forwarder?.isIdle ?? true }
         forwarder?.stop()

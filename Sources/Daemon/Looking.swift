@@ -68,6 +68,7 @@ extension DaemonLoop {
         let before = cache.repos[look.folder]?.states
         publish(look, of: cache, isFirst: false)
         if !look.isLive {
+            if let change = cache.changedAt[look.folder] { counters.lastLag = now &- change }
             cache.changedAt[look.folder] = nil
             if before != cache.repos[look.folder]?.states { becomesDifferent(cache, folder: look.folder) }
         }
@@ -114,7 +115,8 @@ extension DaemonLoop {
         }
         everWhole.formIntersection(look.states.keys)
         cache.repos[look.folder] = KnownRepo(
-            id: look.id, states: look.states, everWhole: everWhole, downloads: look.downloads)
+            id: look.id, states: look.states, everWhole: everWhole, downloads: look.downloads,
+            state: look.state, refs: look.refs, bytes: look.allBytes)
     }
 
     private func forgetPayloads(of folder: BytePath, in cache: WatchedCache) {

@@ -16,9 +16,7 @@ extension PassOrder {
     /// - Returns: nil when no cache can be read.
     func run(acts: Bool, say: @escaping @Sendable (JournalEvent) -> Void) -> PassFindings? {
         let reading = ClockReading.now()
-        let gatherer = FactsGatherer(ledger: ledger, memory: Memory(ledger), jobs: 1, cancellation: cancellation)
-        var gathered: [GatheredCache] = []
-        let opened = caches.compactMap { entry in (try? entry.0.openRoot()).map { ($0, entry.1) } }
+        let opened = openRoots()
         // Somebody else's pass is as good as ours; the next look at the floor tells whether it was enough.
         // Without a memory that can be believed it says what it would do, and does nothing.
         let refusal = Enforcer.memoryRefusal(ledger, for: opened.map(\.0), hasFolder: true)
@@ -26,17 +24,9 @@ extension PassOrder {
         let lock = acts ? PassLock(opened.map(\.0)) : nil
         if acts && lock == nil { return nil }
         defer { withExtendedLifetime(lock) {} }
-        for (root, cachePolicy) in opened {
-            guard let cache = try? gatherer.gather(root, policy: cachePolicy, of: policy, now: reading.time)
-            else { continue }
-            gathered.append(cache)
-        }
+        let gathered = gather(opened, reading.time)
         if cancellation.isCancelled || gathered.isEmpty { return nil }
-        var settings = Enforcer.Settings(policy: policy, now: reading.time)
-        settings.room = room
-        settings.formerPolicy = former
-        settings.clock = ledger.judge(reading, by: gathered, forgets: true)
-        let enforcer = Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
+        let enforcer = enforcer(gathered, reading, forgets: true)
         let names = EventNames(caches: gathered)
         guard acts else {
             let plan = enforcer.plan()
@@ -69,6 +59,27 @@ extension PassOrder {
         findings.nextDue = nextDue(gathered, now: reading.time)
         findings.cachePaths = gathered.map(\.facts.path)
         return findings
+    }
+
+    private func openRoots() -> [(root: CacheRoot, policy: CachePolicy)] {
+        caches.compactMap { entry in (try? entry.looker.openRoot()).map { ($0, entry.policy) } }
+    }
+
+    /// The facts of the caches that can be read.
+    func gather(_ time: Timestamp) -> [GatheredCache] { gather(openRoots(), time) }
+
+    private func gather(_ opened: [(root: CacheRoot, policy: CachePolicy)], _ time: Timestamp) -> [GatheredCache] {
+        let gatherer = FactsGatherer(ledger: ledger, memory: Memory(ledger), jobs: 1, cancellation: cancellation)
+        return opened.compactMap { try? gatherer.gather($0.root, policy: $0.policy, of: policy, now: time) }
+    }
+
+    /// - Parameter forgets: whether what is old may be forgotten.
+    func enforcer(_ gathered: [GatheredCache], _ reading: ClockReading, forgets: Bool) -> Enforcer {
+        var settings = Enforcer.Settings(policy: policy, now: reading.time)
+        settings.room = room
+        settings.formerPolicy = former
+        settings.clock = ledger.judge(reading, by: gathered, forgets: forgets)
+        return Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
     }
 
     private static let mostSaid = 100

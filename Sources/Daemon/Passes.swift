@@ -80,6 +80,13 @@ extension DaemonLoop {
         passes[group] = schedule
     }
 
+    func passOrder(_ members: [WatchedCache], room: UInt64?) -> PassOrder {
+        PassOrder(
+            caches: members.compactMap { cache in looker(cache).map { ($0, cache.policy) } }, policy: inForce.policy,
+            former: inForce.former, room: room, ledger: ledger, hub: setup.hub, token: setup.token, health: hubHealth,
+            cancellation: cancellation)
+    }
+
     func runPassIfDue(_ group: UInt64, _ now: UInt64) {
         guard let schedule = passes[group], !schedule.isRunning, let next = schedule.next, now >= next else { return }
         let members = caches.filter {
@@ -88,11 +95,8 @@ extension DaemonLoop {
         passes[group]?.next = nil
         guard let first = members.first, members.contains(where: hasWork) else { return }
         let remaining = members.reduce(UInt64(0)) { $0 &+ $1.space.remaining }
-        let order = PassOrder(
-            caches: members.compactMap { cache in looker(cache).map { ($0, cache.policy) } }, policy: inForce.policy,
-            former: inForce.former,
-            room: remaining > 0 && members.contains { $0.policy.minFree != nil } ? remaining : nil,
-            ledger: ledger, hub: setup.hub, token: setup.token, health: hubHealth, cancellation: cancellation)
+        let order = passOrder(
+            members, room: remaining > 0 && members.contains { $0.policy.minFree != nil } ? remaining : nil)
         passes[group]?.isRunning = true
         passes[group]?.hasChanged = false
         isStatusStale = true

@@ -90,7 +90,11 @@ final class WatchedCache {
         measuring = try Worker(name: "measure")
     }
 
+    /// For what somebody asks to be looked at; made when it is first needed.
+    var answering: Worker?
+
     func stop(droppingJobs: Bool) {
+        answering?.stop(droppingJobs: droppingJobs)
         verifying.stop(droppingJobs: droppingJobs)
         enforcing.stop(droppingJobs: droppingJobs)
         measuring.stop(droppingJobs: droppingJobs)
@@ -100,7 +104,7 @@ final class WatchedCache {
     }
 
     var isIdle: Bool {
-        [verifying, enforcing, measuring, reading, scrubbing].allSatisfy { $0?.isIdle ?? true }
+        [verifying, enforcing, measuring, reading, scrubbing, answering].allSatisfy { $0?.isIdle ?? true }
     }
 
     /// How many looks are waiting or under way.
@@ -132,6 +136,10 @@ struct KnownRepo {
     /// Revisions that were whole once.
     var everWhole: Set<CommitHash> = []
     var downloads: [LiveDownload] = []
+    var state = RevisionState.complete
+    var refs: [String: CommitHash] = [:]
+    /// Bytes on the disk.
+    var bytes: UInt64 = 0
 }
 
 /// A repo that somebody works on.

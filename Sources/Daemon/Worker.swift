@@ -52,6 +52,9 @@ final class Worker: Sendable {
     /// Whether there is nothing to do.
     var isIdle: Bool { core.state.withLock { !$0.isBusy && $0.jobs.isEmpty } }
 
+    /// How many jobs there are, with the one that is being done.
+    var count: Int { core.state.withLock { $0.jobs.count + ($0.isBusy ? 1 : 0) } }
+
     /// Takes no further job; those that wait are still done, unless they are dropped.
     func stop(droppingJobs: Bool) {
         core.state.withLock { state in

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CacheScan
+import Documents
 import FoundationEssentials
 import HubCache
 import LinuxIO
@@ -22,6 +23,7 @@ struct Ready: ParsableCommand {
     var allowSubset = false
 
     @OptionGroup var caches: CacheOptions
+    @OptionGroup var socket: SocketOption
 
     private struct Document: Encodable {
         var schema = "hfjanitor.ready/1"
@@ -40,14 +42,18 @@ struct Ready: ParsableCommand {
                     status: .absent,
                     message: "'\(displayText(of: target))' is not here: there is no cache yet at '\(path.display)'")
             }
-            var work = try VerificationRun(opened, options: VerificationOptions(depth: .headers))
+            var work = try VerificationRun(opened, options: VerificationOptions(depth: .headers), socket: socket.socket)
             let reports = try work.reports(of: [target])
             guard let repo = reports.first?.repos.first else {
                 throw CommandFailure(status: .absent, message: "'\(displayText(of: target))' is not here")
             }
             let revision = try chosen(of: repo)
             // What could not be looked at in the repo's folder may be part of the revision.
-            let findings = revision.findings + repo.findings.filter { $0.code.state == .unknown }
+            var findings = revision.findings + repo.findings.filter { $0.code.state == .unknown }
+            if let id = repo.repo, let commit = revision.commit, let cache = reports.first?.path {
+                let told = DaemonFindings.ofContent(id, commit, in: cache, socket: socket.socket)
+                findings += told.filter { finding in !findings.contains { $0.code == finding.code } }
+            }
             let status = status(of: revision, findings)
             if caches.json {
                 try printJSON(
@@ -102,6 +108,7 @@ struct Ready: ParsableCommand {
         case .unknown: return findings.contains { $0.code == .readError } ? .found : .permission
         case .complete: break
         }
+        if findings.contains(where: { $0.code.state == .corrupt }) { return .found }
         if findings.contains(where: { $0.code == .readError }) { return .found }
         if findings.contains(where: { $0.code == .unreadable }) { return .permission }
         if !allowSubset && findings.contains(where: { $0.code == .weightsAbsent }) { return .found }

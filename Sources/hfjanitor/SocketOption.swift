@@ -13,7 +13,7 @@ struct SocketOption: ParsableArguments {
     var socket: String?
 
     /// The daemon's control socket; nil where there is none that this user may believe.
-    var client: ControlClient? {
+    static func client(named socket: String?) -> ControlClient? {
         ControlClient(BytePath.controlSockets(named: socket, environment: Terminal.environment))
     }
 
@@ -23,7 +23,7 @@ struct SocketOption: ParsableArguments {
     /// - Throws: `CommandFailure` when the connection broke, or a socket that was named has nobody.
     func ask(_ method: String, _ target: String, body: [UInt8]? = nil, milliseconds: Int) throws -> ControlClient.Answer? {
         do throws(ControlClient.Failure) {
-            if let client { return try client.ask(method, target, body: body, milliseconds: milliseconds) }
+            if let client = Self.client(named: socket) { return try client.ask(method, target, body: body, milliseconds: milliseconds) }
         } catch .broken(let reason) {
             throw CommandFailure(
                 status: .unavailable, message: "the daemon does not answer: \(reason); see 'systemctl status hfjanitor'")

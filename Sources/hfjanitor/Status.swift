@@ -59,7 +59,7 @@ struct Status: ParsableCommand {
     private func fromDisk() throws -> StatusDocument {
         let opened = try OpenedCaches(caches)
         if let path = opened.absentDefault { Terminal.complain("there is no cache yet at '\(path.display)'") }
-        var run = try VerificationRun(opened, options: VerificationOptions(depth: .structure))
+        var run = try VerificationRun(opened, options: VerificationOptions(depth: .structure), socket: socket.socket)
         let reports = try run.reports(of: [])
         var document = StatusDocument()
         for report in reports {

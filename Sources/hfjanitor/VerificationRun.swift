@@ -11,9 +11,12 @@ struct VerificationRun {
     private let options: VerificationOptions
     private var memory = Memory.none
     private var resolver: TargetResolver
+    private let socket: String?
 
-    init(_ opened: OpenedCaches, options: VerificationOptions) throws {
+    /// - Parameter socket: the daemon's control socket, where the command line names it.
+    init(_ opened: OpenedCaches, options: VerificationOptions, socket: String?) throws {
         self.options = options
+        self.socket = socket
         resolver = TargetResolver(opened)
         Interruption.install()
         raiseDescriptorLimit()
@@ -26,6 +29,7 @@ struct VerificationRun {
         let selected = Self.withoutRepetition(try targets.map { try resolver.resolve($0) })
         memory = Memory(openLedger(besides: resolver.roots))
         warnOfAccessTimes()
+        announce(selected)
         if targets.isEmpty { warnOfFoldersThatAreNoCaches() }
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
         defer {
@@ -80,6 +84,19 @@ struct VerificationRun {
             }
         }
         return held
+    }
+
+    /// What is about to be read here is no use of it. Of plain folders no daemon counts any.
+    private func announce(_ selected: [Selected]) {
+        var repos: [RepoID] = []
+        for item in selected {
+            switch item {
+            case .repo(_, let id, _): repos.append(id)
+            case .cache: return AnnouncedReads.begin([], socket: socket)
+            case .folder: break
+            }
+        }
+        if selected.isEmpty || !repos.isEmpty { AnnouncedReads.begin(repos, socket: socket) }
     }
 
     /// Each thing once: what is named twice, or is part of something else that is named, is left out.

@@ -1,5 +1,6 @@
 public import ArgumentParser
 import CacheScan
+import Documents
 import HubCache
 import LinuxIO
 public import Verification
@@ -33,6 +34,7 @@ struct Verify: ParsableCommand {
     var fresh = false
 
     @OptionGroup var caches: CacheOptions
+    @OptionGroup var socket: SocketOption
 
     func validate() throws {
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs takes a number from 1 to 1024") }
@@ -55,7 +57,7 @@ struct Verify: ParsableCommand {
                 depth: depth, jobs: jobs ?? availableProcessors(),
                 bytesPerSecond: rate.flatMap { try? ByteCount.parseRate($0) },
                 ignoresMemory: fresh)
-            var work = try VerificationRun(opened, options: options)
+            var work = try VerificationRun(opened, options: options, socket: socket.socket)
             let reports = try work.reports(of: targets)
             let summary = VerificationSummary(
                 reports, bytesHashed: work.progress.bytesDone,

@@ -31,10 +31,10 @@ import Testing
             "Retention", "SystemdSupport", "Verification",
         ],
         "ControlClient": ["CCurl", "HubCache", "LinuxIO"],
-        "Documents": ["Daemon", "HubCache"],
+        "Documents": ["Daemon", "Enforcement", "FoundationEssentials", "HubCache", "Retention", "Verification"],
         "ControlAPI": [
-            "Daemon", "Documents", "FoundationEssentials", "HTTPTypes", "HubCache", "HummingbirdCore",
-            "LinuxIO", "Logging", "NIOCore", "NIOHTTPTypes", "NIOPosix", "SystemdSupport",
+            "Daemon", "Documents", "FoundationEssentials", "HTTPTypes", "HubCache", "HummingbirdCore", "LinuxIO",
+            "Logging", "NIOCore", "NIOHTTPTypes", "NIOPosix", "Retention", "SystemdSupport", "Verification",
         ],
         "hfjanitor": [
             "ArgumentParser", "CacheScan", "ControlAPI", "ControlClient", "Daemon", "Diagnosis", "Documents",

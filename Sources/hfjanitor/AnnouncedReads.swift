@@ -1,0 +1,43 @@
+import ControlClient
+import FoundationEssentials
+import HubCache
+import LinuxIO
+import Synchronization
+
+/// Tells a daemon that runs what this process reads, so that it does not count as use. The announcement ends with the process.
+enum AnnouncedReads {
+    /// As long is the daemon waited for.
+    private static let patience: UInt64 = 1_000_000_000
+
+    private struct Body: Encodable {
+        struct Model: Encodable {
+            var name: String
+            var type: String
+
+            enum CodingKeys: String, CodingKey {
+                case type
+                case name = "hf_repo"
+            }
+        }
+
+        var models: [Model]
+    }
+
+    /// Announces reads, where a daemon can be told: where it cannot, they count as use, which only protects.
+    ///
+    /// - Parameters:
+    ///   - repos: none: everything.
+    ///   - socket: the daemon's control socket, where the command line names it.
+    static func begin(_ repos: [RepoID], socket: String?) {
+        guard let client = SocketOption.client(named: socket), let bell = try? WakeUp() else { return }
+        let models = repos.map { Body.Model(name: $0.name, type: $0.type.rawValue) }
+        guard let body = try? JSONEncoder().encode(Body(models: models)) else { return }
+        let bytes = Array(body)
+        let thread = BackgroundThread(name: "announce") {
+            // No answer at all is an answer, too.
+            _ = try? client.ask("POST", "/api/reads", body: bytes, milliseconds: 0, onBody: bell.ring)
+            bell.ring()
+        }
+        if thread.isStarted { bell.wait(atMost: patience) }
+    }
+}
