@@ -183,6 +183,9 @@ let package = Package(
                 "hfjanitor",
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "ControlTests", dependencies: ["CacheWatch", "HubCache", "LinuxIO", "TestSupport", "hfjanitor"],
+            swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
         .testTarget(name: "RetentionIntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),

@@ -134,7 +134,10 @@ public final class OwnReads: Sendable {
         state.withLock { state in
             let key = Key(cache: cache, file: file)
             guard let index = state.records[key]?.firstIndex(where: { $0.remaining > 0 }) else {
-                guard let span = state.spans.keys.sorted().first(where: { state.spans[$0]?.covers(file, of: cache) ?? false })
+                guard
+                    let span = state.spans.keys.sorted().first(where: {
+                        state.spans[$0]?.covers(file, of: cache) ?? false
+                    })
                 else { return false }
                 state.spans[span]?.taken.insert(file)
                 return true

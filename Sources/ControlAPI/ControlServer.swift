@@ -37,9 +37,11 @@ public final class ControlServer: Sendable {
     ///
     /// - Parameter report: is told of why it ended, if it ended by itself.
     public func start(report: @escaping @Sendable (String) -> Void) {
-        _ = group.next().makeFutureWithTask {
+        // The one task that all others are children of: it ends with the listening socket.
+        let serving: @Sendable () async -> Void = {
             do { try await self.serve() } catch { report("\(error)") }
         }
+        _ = group.next().makeFutureWithTask(serving)
     }
 
     /// Takes no more connections, and closes those there are.
@@ -47,6 +49,11 @@ public final class ControlServer: Sendable {
         socket.removeName()
         listener.withLock { $0 }?.close(promise: nil)
         connections.closeAll()
+    }
+
+    private static func refuse(_ channel: any Channel) -> EventLoopFuture<HTTP1Channel.Value> {
+        channel.close(promise: nil)
+        return channel.eventLoop.makeFailedFuture(Refused())
     }
 
     private func serve() async throws {
@@ -76,14 +83,10 @@ public final class ControlServer: Sendable {
                 }
             }
             .bind(copy) { channel -> EventLoopFuture<HTTP1Channel.Value> in
-                guard connections.admit(channel) else {
-                    return channel.eventLoop.makeFailedFuture(Refused())
-                }
+                guard connections.admit(channel) else { return Self.refuse(channel) }
                 guard isOwn else { return http.setup(channel: channel, logger: quiet) }
                 return Peer.isWelcome(channel).flatMap { isWelcome in
-                    guard isWelcome else {
-                        return channel.eventLoop.makeFailedFuture(Refused())
-                    }
+                    guard isWelcome else { return Self.refuse(channel) }
                     return http.setup(channel: channel, logger: quiet)
                 }
             }

@@ -35,7 +35,8 @@ extension Endpoint {
             },
             Endpoint(
                 method: .get, path: "/api/events",
-                summary: "What the journal is told, as it is told: server-sent events, each with its kind and the fields.",
+                summary:
+                    "What the journal is told, as it is told: server-sent events, each with its kind and the fields.",
                 answerSchema: "Text", answerType: "text/event-stream", problems: [.busy]
             ) { _, caller in
                 guard let listening = desk.bulletin.listen() else {

@@ -18,9 +18,11 @@ struct Metrics {
             [("cache", paths[cache] ?? cache)] + more
         }
         metric("hfjanitor_build_info", "gauge", "The program's version.", [([("version", status.version)], "1")])
-        metric("hfjanitor_ready", "gauge", "Whether every cache that is there was looked at.", [
-            ([], status.isReady ? "1" : "0")
-        ])
+        metric(
+            "hfjanitor_ready", "gauge", "Whether every cache that is there was looked at.",
+            [
+                ([], status.isReady ? "1" : "0")
+            ])
         metric(
             "hfjanitor_start_time_seconds", "gauge", "When the daemon began, in seconds since 1970.",
             [([], "\(status.since.seconds)")])
@@ -72,9 +74,11 @@ struct Metrics {
             Severity.allCases.map { severity in
                 ([("severity", severity.rawValue)], "\(status.conditions.count { $0.severity == severity })")
             })
-        metric("hfjanitor_queue_length", "gauge", "Repos and caches that wait to be looked at.", [
-            ([], "\(status.queued)")
-        ])
+        metric(
+            "hfjanitor_queue_length", "gauge", "Repos and caches that wait to be looked at.",
+            [
+                ([], "\(status.queued)")
+            ])
     }
 
     private mutating func metric(

@@ -122,7 +122,9 @@ extension Endpoint {
     private static func document(_ name: ModelName, _ model: KnownModel?) -> JSONValue {
         let worst = model?.worst
         let words = worst.map { finding in
-            let facts = [finding.detail, finding.expected.map { "expected \($0)" }, finding.actual.map { "found \($0)" }]
+            let facts = [
+                finding.detail, finding.expected.map { "expected \($0)" }, finding.actual.map { "found \($0)" },
+            ]
             return ([(finding.file ?? finding.path).display] + facts.compactMap(\.self)).joined(separator: ", ")
         }
         return .map([

@@ -80,7 +80,9 @@ extension Response {
     }
 
     /// The same of values that are made by hand.
-    static func json(_ value: JSONValue) -> Response { .text(ByteBuffer(string: value.rendered), type: "application/json") }
+    static func json(_ value: JSONValue) -> Response {
+        .text(ByteBuffer(string: value.rendered), type: "application/json")
+    }
 
     static func text(_ buffer: ByteBuffer, status: HTTPResponse.Status = .ok, type: String) -> Response {
         Response(

@@ -94,7 +94,8 @@ struct RequestBody {
         }
         guard let repo = RepoID(type: type, name: name) else {
             throw Problem(
-                .invalidRepoID, "'\(displayText(of: String(name.prefix(200))))' is not the name of a repo: use org/name")
+                .invalidRepoID, "'\(displayText(of: String(name.prefix(200))))' is not the name of a repo: use org/name"
+            )
         }
         return ModelName(cache: try text("cache"), repo: repo, revision: try text("hf_commit"))
     }

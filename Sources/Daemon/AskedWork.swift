@@ -85,7 +85,8 @@ extension DaemonLoop {
         guard let first = members.first, let worker = answeringWorker(first) else {
             for reply in waiting {
                 reply.give(
-                    .success(AskedPlan(mode: inForce.policy.mode, time: currentTime(), caches: [], plan: Plan(caches: []))))
+                    .success(
+                        AskedPlan(mode: inForce.policy.mode, time: currentTime(), caches: [], plan: Plan(caches: []))))
             }
             return
         }
@@ -190,20 +191,27 @@ extension DaemonLoop {
         if effectiveUser() == 0, cache.owner != 0 {
             return reply.give(.success(.refused("root removes nothing from another user's cache")))
         }
-        guard cache.enforcing.count < Self.mostRemovals, !cache.isUnresponsive else {
+        guard let looker = looker(cache), cache.enforcing.count < Self.mostRemovals, !cache.isUnresponsive else {
             return reply.give(.failure(.busy))
         }
         let order = passOrder([cache], room: nil)
         let mailbox = mailbox
         hand(
             cache.enforcing, of: cache,
-            { order.remove(name.repo, commit) { event in mailbox.post { loop in loop.say(event) } } },
-            then: { loop, cache, result in
-                cache.settle.changed(name.repo.folder, at: monotonicNanoseconds())
-                cache.changedAt[name.repo.folder] = monotonicNanoseconds()
+            { () -> (AskedRemoval, RepoLook?) in
+                let result = order.remove(name.repo, commit) { event in mailbox.post { loop in loop.say(event) } }
+                // Who asks next is told what is there now.
+                return (result, try? looker.repo(name.repo.folder, depth: .structure))
+            },
+            then: { loop, cache, found in
+                let now = monotonicNanoseconds()
+                if let look = found.1 { loop.take(look, of: cache, isOverdue: true) }
+                cache.settle.changed(name.repo.folder, at: now)
+                cache.changedAt[name.repo.folder] = now
+                cache.space.nextLook = now
                 loop.requestPass(cache, after: 5 * Timers.second, hasChanged: true)
                 loop.sayLedgerProblems()
-                reply.give(.success(result))
+                reply.give(.success(found.0))
             })
     }
 }

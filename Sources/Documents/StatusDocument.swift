@@ -228,7 +228,8 @@ public struct StatusDocument: Codable, Sendable {
                 message: $0.message)
         }
         lastPass = status.lastPass.map {
-            Pass(checked: $0.checked, incomplete: $0.incomplete, removed: $0.removed, bytes: $0.bytes, errors: $0.errors)
+            Pass(
+                checked: $0.checked, incomplete: $0.incomplete, removed: $0.removed, bytes: $0.bytes, errors: $0.errors)
         }
     }
 

@@ -12,7 +12,8 @@ struct HFJanitor: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Status.self, DaemonCommand.self, Reload.self, Scrub.self, Verify.self, List.self, Ready.self, PlanCommand.self,
+            Status.self, DaemonCommand.self, Reload.self, Scrub.self, Verify.self, List.self, Ready.self,
+            PlanCommand.self,
             Enforce.self, Explain.self, Remove.self, Hold.self,
             Release.self,
             PolicyCommand.self, Doctor.self,

@@ -59,7 +59,8 @@ struct List: ParsableCommand {
             if let path = opened.absentDefault, targets.isEmpty {
                 Terminal.complain("there is no cache yet at '\(path.display)'")
             }
-            var work = try VerificationRun(opened, options: VerificationOptions(depth: .structure), socket: socket.socket)
+            var work = try VerificationRun(
+                opened, options: VerificationOptions(depth: .structure), socket: socket.socket)
             var reports = try work.reports(of: targets)
             for index in reports.indices { reports[index].repos = sorted(reports[index].repos) }
             let protection = ListedProtection(pins: opened.loaded.policy.pins, held: work.heldRepos(of: reports))

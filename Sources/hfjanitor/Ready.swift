@@ -59,7 +59,7 @@ struct Ready: ParsableCommand {
                 try printJSON(
                     Document(
                         id: repo.id, commit: revision.commit?.hex, ready: status == .good,
-                        state: revision.state.rawValue,
+                        state: min(revision.state, findings.compactMap(\.code.state).min() ?? .complete).rawValue,
                         findings: findings.map(FindingDocument.init)))
             } else {
                 show(repo, revision, findings, status)
@@ -121,7 +121,8 @@ struct Ready: ParsableCommand {
             Terminal.print("\(name) is ready: \(counted(revision.fileCount, "file")), \(formatBytes(revision.bytes))")
             return
         }
-        Terminal.print("\(name) is not ready: \(revision.state.rawValue)")
+        let state = min(revision.state, findings.compactMap(\.code.state).min() ?? .complete)
+        Terminal.print("\(name) is not ready: \(state.rawValue)")
         for finding in findings where finding.severity == .error || [.inFlight, .weightsAbsent].contains(finding.code) {
             let place = (finding.file ?? finding.path).display
             Terminal.print("  \(finding.code.rawValue)  \(place)  \(displayText(of: finding.detail ?? ""))")

@@ -21,12 +21,17 @@ struct SocketOption: ParsableArguments {
     ///
     /// - Returns: nil where nobody listens.
     /// - Throws: `CommandFailure` when the connection broke, or a socket that was named has nobody.
-    func ask(_ method: String, _ target: String, body: [UInt8]? = nil, milliseconds: Int) throws -> ControlClient.Answer? {
+    func ask(_ method: String, _ target: String, body: [UInt8]? = nil, milliseconds: Int) throws -> ControlClient
+        .Answer?
+    {
         do throws(ControlClient.Failure) {
-            if let client = Self.client(named: socket) { return try client.ask(method, target, body: body, milliseconds: milliseconds) }
+            if let client = Self.client(named: socket) {
+                return try client.ask(method, target, body: body, milliseconds: milliseconds)
+            }
         } catch .broken(let reason) {
             throw CommandFailure(
-                status: .unavailable, message: "the daemon does not answer: \(reason); see 'systemctl status hfjanitor'")
+                status: .unavailable, message: "the daemon does not answer: \(reason); see 'systemctl status hfjanitor'"
+            )
         } catch .absent {}
         guard let socket else { return nil }
         throw CommandFailure(status: .unavailable, message: "no daemon listens at '\(displayText(of: socket))'")
