@@ -177,6 +177,6 @@ public final class OwnReads: Sendable {
         fileprivate var spans: [UInt64]
     }
 
-    /// How many files are announced.
-    var count: Int { state.withLock { $0.records.count } }
+    /// How many files and processes are announced.
+    var count: Int { state.withLock { $0.records.count + $0.spans.count } }
 }

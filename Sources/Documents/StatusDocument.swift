@@ -14,7 +14,7 @@ public struct StatusDocument: Codable, Sendable {
 
             enum CodingKeys: CodingKey { case ok, error }
 
-            // Written by hand: `error` is null, not absent.
+            /// Written by hand: `error` is null, not absent.
             public func encode(to encoder: any Encoder) throws {
                 var container = encoder.container(keyedBy: CodingKeys.self)
                 try container.encode(ok, forKey: .ok)
@@ -238,7 +238,7 @@ public struct StatusDocument: Codable, Sendable {
         case lastPass = "last_pass"
     }
 
-    // Written by hand: what is not there is null, not absent.
+    /// Written by hand: what is not there is null, not absent.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(schema, forKey: .schema)

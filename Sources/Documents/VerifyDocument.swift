@@ -30,7 +30,7 @@ public struct VerifyDocument: Encodable, Sendable {
 
         enum CodingKeys: CodingKey { case commit, refs, state, files, bytes, findings }
 
-        // Written by hand: `commit` is null, not absent, for a plain folder.
+        /// Written by hand: `commit` is null, not absent, for a plain folder.
         public func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)
             try container.encode(commit, forKey: .commit)

@@ -283,9 +283,26 @@ import Testing
             #expect(
                 try daemon.ask("POST", "/api/reads", #"{"models":[{"hf_repo":"no/no/no"}]}"#).code == "invalid_repo_id")
             #expect(try daemon.ask("POST", "/api/reads", #"{"models":"all"}"#).code == "invalid_request")
-            let verify = try Program.run(
-                ["verify", "--cache", cache.path.text], environment: daemon.environment)
-            #expect(verify.status == 0)
+            let environment = daemon.environment
+            #expect(try Program.run(["verify", "--cache", cache.path.text], environment: environment).status == 0)
+            #expect(daemon.stop() == 0)
+            #expect(try useSource(cache, environment) != "open")
+
+            let other = try ControlledDaemon(cache)
+            #expect(
+                try Program.run(
+                    ["verify", "--cache", cache.path.text],
+                    environment: environment.merging(["XDG_RUNTIME_DIR": "/nowhere"]) { $1 }
+                ).status == 0)
+            #expect(other.stop() == 0)
+            // Nobody told it, and an open is in doubt a use.
+            #expect(try useSource(cache, environment) == "open")
         }
+    }
+
+    private func useSource(_ cache: TestCache, _ environment: [String: String]) throws -> String? {
+        let list = try Program.run(["ls", "--json", "--cache", cache.path.text], environment: environment).json
+        let repos = (list["caches"] as? [[String: Any]])?.first?["repos"] as? [[String: Any]]
+        return (repos?.first?["last_use"] as? [String: Any])?["source"] as? String
     }
 }
