@@ -184,7 +184,7 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "ControlTests", dependencies: ["CacheWatch", "HubCache", "LinuxIO", "TestSupport", "hfjanitor"],
+            name: "ControlTests", dependencies: ["HubCache", "Ledger", "TestSupport", "hfjanitor"],
             swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),

@@ -23,16 +23,17 @@ public final class OwnReads: Sendable {
             Record(number: number, remaining: remaining, phase: phase == .over ? .overBeforeReading : phase)
         }
     }
-    /// Another process of ours reads in some repos: it opens a file once at most.
+    /// Another process of ours reads in some repos: it opens a file so many times at most.
     private struct Span {
         var cache: BytePath
         /// Nil: all.
         var repos: Set<BytePath>?
-        var taken: Set<OpenedFile> = []
+        var opens: Int
+        var taken: [OpenedFile: Int] = [:]
         var phase = Phase.open
 
         func covers(_ file: OpenedFile, of cache: BytePath) -> Bool {
-            guard cache == self.cache, !taken.contains(file) else { return false }
+            guard cache == self.cache, taken[file] ?? 0 < opens else { return false }
             return switch file {
             case .blob(let repo, _), .snapshotFile(let repo, _): repos?.contains(repo) ?? true
             case .payload: true
@@ -82,17 +83,18 @@ public final class OwnReads: Sendable {
     /// As many processes may announce what they read at once.
     public static let mostSpans = 64
 
-    /// Announces that another process reads in some repos from now on. Of each file there one open is not passed on.
+    /// Announces that another process reads in some repos from now on. Of each file there some opens are not passed on.
     ///
     /// - Parameters:
     ///   - repos: their folders; nil: all.
     ///   - cache: the cache as it was given to the watcher.
+    ///   - opens: how many times it opens a file at most.
     /// - Returns: to be called when that is over; nil where too many do so already.
-    public func announce(repos: Set<BytePath>?, of cache: BytePath) -> (@Sendable () -> Void)? {
+    public func announce(repos: Set<BytePath>?, of cache: BytePath, opens: Int = 1) -> (@Sendable () -> Void)? {
         let number = state.withLock { state -> UInt64? in
             guard state.spans.count < Self.mostSpans else { return nil }
             state.numbers += 1
-            state.spans[state.numbers] = Span(cache: cache, repos: repos)
+            state.spans[state.numbers] = Span(cache: cache, repos: repos, opens: opens)
             return state.numbers
         }
         guard let number else { return nil }
@@ -139,7 +141,7 @@ public final class OwnReads: Sendable {
                         state.spans[$0]?.covers(file, of: cache) ?? false
                     })
                 else { return false }
-                state.spans[span]?.taken.insert(file)
+                state.spans[span]?.taken[file, default: 0] += 1
                 return true
             }
             state.records[key]?[index].remaining -= 1

@@ -4,6 +4,7 @@ internal import HTTPTypes
 internal import HubCache
 internal import HummingbirdCore
 internal import NIOCore
+internal import Verification
 
 /// Who asked.
 struct Caller: Sendable {
@@ -125,6 +126,8 @@ struct Endpoint: Sendable {
 
     static let cacheParameter = Parameter(
         name: "cache", meaning: "The id of a cache, as /api/models/space lists it.")
+    static let depthParameter = Parameter(
+        name: "depth", meaning: "How deep; headers, if absent.", values: VerificationDepth.allCases.map(\.rawValue))
     static let modelParameters = [
         Parameter(name: "hf_repo", meaning: "The repo, org/name.", isRequired: true),
         Parameter(name: "hf_commit", meaning: "A commit, or the name of a ref."),

@@ -16,13 +16,15 @@ extension Endpoint {
                     + "what it opens is then no use of them.",
                 body: [
                     Parameter(
-                        name: "models", meaning: "A list of objects with the keys that name a model; none: everything.")
+                        name: "models", meaning: "A list of objects with the keys that name a model; none: everything."),
+                    depthParameter,
                 ], answerSchema: "Text", answerType: "text/plain",
                 problems: [.invalidRequest, .invalidRepoID, .unknownCache, .tooLarge, .busy]
             ) { request, caller in
-                let body = try await RequestBody(of: request, keys: ["models"])
+                let body = try await RequestBody(of: request, keys: ["models", "depth"])
+                let depth = try body.depth()
                 let names = try body.list("models", keys: RequestBody.modelKeys)?.map { try $0.requiredModel() } ?? []
-                guard let end = try await desk.announceReads(of: names).orProblem() else {
+                guard let end = try await desk.announceReads(of: names, depth: depth).orProblem() else {
                     throw Problem(.busy, "too many announce what they read")
                 }
                 caller.whenGone(end)

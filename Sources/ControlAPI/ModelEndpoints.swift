@@ -71,18 +71,13 @@ extension Endpoint {
                     var parameter = parameter
                     parameter.isRequired = false
                     return parameter
-                } + [
-                    Parameter(
-                        name: "depth", meaning: "How deep.", values: VerificationDepth.allCases.map(\.rawValue))
-                ], answerSchema: "Verification",
+                } + [depthParameter], answerSchema: "Verification",
                 problems: [
                     .invalidRequest, .invalidRepoID, .unknownCache, .tooLarge, .modelNotFound, .busy, .unavailable,
                 ]
             ) { request, _ in
                 let body = try await RequestBody(of: request, keys: RequestBody.modelKeys.union(["depth"]))
-                guard let depth = VerificationDepth(rawValue: try body.text("depth") ?? "headers") else {
-                    throw Problem(.invalidRequest, "'depth' is structure, headers or digests")
-                }
+                let depth = try body.depth()
                 let asked = try await desk.verify(
                     try body.model(), cache: try body.text("cache"), depth: depth
                 ).orProblem()

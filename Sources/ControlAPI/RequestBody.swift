@@ -4,6 +4,7 @@ internal import HTTPTypes
 internal import HubCache
 internal import HummingbirdCore
 internal import NIOCore
+internal import Verification
 
 /// What the body of a request says. A key that nothing is meant by is an error: a request that cannot be understood in full is
 /// not half done.
@@ -106,6 +107,17 @@ struct RequestBody {
     func requiredModel() throws -> ModelName {
         guard let model = try model() else { throw Problem(.invalidRequest, "'hf_repo' is missing") }
         return model
+    }
+
+    /// How deep to look.
+    ///
+    /// - Throws: `Problem`.
+    func depth() throws -> VerificationDepth {
+        guard let word = try text("depth") else { return .headers }
+        guard let depth = VerificationDepth(rawValue: word) else {
+            throw Problem(.invalidRequest, "'depth' is structure, headers or digests")
+        }
+        return depth
     }
 
     /// A list of bodies.

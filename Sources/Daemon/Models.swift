@@ -1,6 +1,7 @@
 internal import CacheWatch
 public import HubCache
 internal import LinuxIO
+internal import Verification
 
 /// What a request names: a repo, perhaps one revision, perhaps in one cache.
 public struct ModelName: Sendable, Hashable {
@@ -160,15 +161,23 @@ extension DaemonLoop {
     /// Does not count the reads of a process that announces them as use.
     ///
     /// - Returns: what ends that; nil where too many do so already, or nothing of it is watched.
-    func announceReads(of names: [ModelName]) throws(NamingFailure) -> (@Sendable () -> Void)? {
+    func announceReads(of names: [ModelName], depth: VerificationDepth) throws(NamingFailure) -> (@Sendable () -> Void)?
+    {
         guard let watcher else { return nil }
+        // An index is read twice, a content to find out what it is and to hash it, and again where it seems wrong.
+        let opens =
+            switch depth {
+            case .structure: 1
+            case .headers: 2
+            case .digests: 4
+            }
         var ends: [@Sendable () -> Void] = []
         let end: @Sendable ([@Sendable () -> Void]) -> Void = { ends in for end in ends { end() } }
         for cache in caches {
             let mine = names.filter { $0.cache == nil || $0.cache == cache.id }
             if !names.isEmpty && mine.isEmpty { continue }
             let repos = names.isEmpty ? nil : Set(mine.map(\.repo.folder))
-            guard let ended = watcher.ownReads.announce(repos: repos, of: cache.path) else {
+            guard let ended = watcher.ownReads.announce(repos: repos, of: cache.path, opens: opens) else {
                 end(ends)
                 return nil
             }

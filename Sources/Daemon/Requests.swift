@@ -72,11 +72,15 @@ public final class DaemonDesk: Sendable {
 
     /// Does not count the reads of a process that announces them as use.
     ///
-    /// - Parameter names: what it reads; none: everything.
+    /// - Parameters:
+    ///   - names: what it reads; none: everything.
+    ///   - depth: how deep.
     /// - Returns: what ends that; nil where too many do so already.
-    public func announceReads(of names: [ModelName]) async throws -> Result<(@Sendable () -> Void)?, NamingFailure> {
+    public func announceReads(of names: [ModelName], depth: VerificationDepth) async throws
+        -> Result<(@Sendable () -> Void)?, NamingFailure>
+    {
         try await ask { loop, reply in
-            do throws(NamingFailure) { reply.give(.success(try loop.announceReads(of: names))) } catch {
+            do throws(NamingFailure) { reply.give(.success(try loop.announceReads(of: names, depth: depth))) } catch {
                 reply.give(.failure(error))
             }
         }

@@ -2,7 +2,7 @@ import ControlClient
 import FoundationEssentials
 import HubCache
 import LinuxIO
-import Synchronization
+import Verification
 
 /// Tells a daemon that runs what this process reads, so that it does not count as use. The announcement ends with the process.
 enum AnnouncedReads {
@@ -21,17 +21,19 @@ enum AnnouncedReads {
         }
 
         var models: [Model]
+        var depth: String
     }
 
     /// Announces reads, where a daemon can be told: where it cannot, they count as use, which only protects.
     ///
     /// - Parameters:
     ///   - repos: none: everything.
+    ///   - depth: how deep it looks.
     ///   - socket: the daemon's control socket, where the command line names it.
-    static func begin(_ repos: [RepoID], socket: String?) {
+    static func begin(_ repos: [RepoID], depth: VerificationDepth, socket: String?) {
         guard let client = SocketOption.client(named: socket), let bell = try? WakeUp() else { return }
         let models = repos.map { Body.Model(name: $0.name, type: $0.type.rawValue) }
-        guard let body = try? JSONEncoder().encode(Body(models: models)) else { return }
+        guard let body = try? JSONEncoder().encode(Body(models: models, depth: depth.rawValue)) else { return }
         let bytes = Array(body)
         let thread = BackgroundThread(name: "announce") {
             // No answer at all is an answer, too.

@@ -92,11 +92,11 @@ struct VerificationRun {
         for item in selected {
             switch item {
             case .repo(_, let id, _): repos.append(id)
-            case .cache: return AnnouncedReads.begin([], socket: socket)
+            case .cache: return AnnouncedReads.begin([], depth: options.depth, socket: socket)
             case .folder: break
             }
         }
-        if selected.isEmpty || !repos.isEmpty { AnnouncedReads.begin(repos, socket: socket) }
+        if selected.isEmpty || !repos.isEmpty { AnnouncedReads.begin(repos, depth: options.depth, socket: socket) }
     }
 
     /// Each thing once: what is named twice, or is part of something else that is named, is left out.

@@ -1,5 +1,6 @@
 import Foundation
 import HubCache
+import Ledger
 import TestSupport
 import Testing
 
@@ -140,12 +141,20 @@ import Testing
             }
             let blob = cache.outer.path.appending(
                 cache.repo("org/whole").snapshot(commit(1), BytePath(shardName(1, of: 2))))
-            do {
-                let open = try #require(FileHandle(forReadingAtPath: blob.text), "\(blob.text)")
-                defer { try? open.close() }
-                let used = try remove("org/whole")
-                #expect(used.status == 409 && used.code == "in_use", "\(used.text)")
+            // A process of its own: who opened it and still runs keeps it, too.
+            let user = Process()
+            user.executableURL = URL(fileURLWithPath: "/bin/sh")
+            user.arguments = ["-c", #"exec sleep 600 <"$0""#, blob.text]
+            try user.run()
+            let isOpen = daemon.wait {
+                (try? FileManager.default.destinationOfSymbolicLink(
+                    atPath: "/proc/\(user.processIdentifier)/fd/0"))?.contains("/blobs/") ?? false
             }
+            #expect(isOpen)
+            let used = try remove("org/whole")
+            #expect(used.status == 409 && used.code == "in_use", "\(used.text)")
+            kill(user.processIdentifier, SIGKILL)
+            user.waitUntilExit()
             let gone = try remove("org/whole")
             #expect(gone.status == 200 && gone.json["status"] as? String == "deleted", "\(gone.text)")
             #expect(!cache.outer.exists(cache.place("models--org--whole")))
@@ -277,32 +286,37 @@ import Testing
             try cache.repo("org/whole").model()
             let daemon = try ControlledDaemon(cache)
             let reader = try #require(SocketConnection(daemon.path))
-            reader.send(
-                "POST /api/reads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+            reader.send("POST /api/reads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
             #expect(reader.receive(until: "announced").contains("200"))
             #expect(
                 try daemon.ask("POST", "/api/reads", #"{"models":[{"hf_repo":"no/no/no"}]}"#).code == "invalid_repo_id")
             #expect(try daemon.ask("POST", "/api/reads", #"{"models":"all"}"#).code == "invalid_request")
+            reader.end()
             let environment = daemon.environment
-            #expect(try Program.run(["verify", "--cache", cache.path.text], environment: environment).status == 0)
+            let verify = ["verify", "--depth", "digests", "--fresh", "--cache", cache.path.text]
+            #expect(try Program.run(verify, environment: environment).status == 0)
             #expect(daemon.stop() == 0)
-            #expect(try useSource(cache, environment) != "open")
+            #expect(try !isUsed(cache))
 
             let other = try ControlledDaemon(cache)
             #expect(
                 try Program.run(
-                    ["verify", "--cache", cache.path.text],
-                    environment: environment.merging(["XDG_RUNTIME_DIR": "/nowhere"]) { $1 }
+                    verify, environment: environment.merging(["XDG_RUNTIME_DIR": "/nowhere"]) { $1 }
                 ).status == 0)
             #expect(other.stop() == 0)
             // Nobody told it, and an open is in doubt a use.
-            #expect(try useSource(cache, environment) == "open")
+            #expect(try isUsed(cache))
         }
     }
 
-    private func useSource(_ cache: TestCache, _ environment: [String: String]) throws -> String? {
-        let list = try Program.run(["ls", "--json", "--cache", cache.path.text], environment: environment).json
-        let repos = (list["caches"] as? [[String: Any]])?.first?["repos"] as? [[String: Any]]
-        return (repos?.first?["last_use"] as? [String: Any])?["source"] as? String
+    /// Whether a daemon remembers that something in the cache was opened.
+    private func isUsed(_ cache: TestCache) throws -> Bool {
+        let state = cache.outer.path.appending("state/hfjanitor")
+        let ledger = Ledger.open(directory: state, programVersion: "test", readOnly: true)
+        defer { ledger.close() }
+        guard case .unavailable(let reason) = ledger.availability else {
+            return ledger.lastOpens(cache: cache.path).values.contains { $0.values.contains { $0.source == .watch } }
+        }
+        throw SetupFailure(description: "no ledger: \(reason)")
     }
 }

@@ -62,6 +62,9 @@ final class SocketConnection {
 
     deinit { close(descriptor) }
 
+    /// Closes it for both sides.
+    func end() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+
     /// - Returns: whether all of it was taken.
     @discardableResult
     func send(_ text: String) -> Bool {
