@@ -9,9 +9,11 @@ FUZZ_SECONDS ?= 300
 QUICK_FUZZ_SECONDS ?= 20
 # Seconds that clients and removals race, in `make full`.
 RACE_SECONDS ?= 240
+# Seconds of the daemon's soak.
+SOAK_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help run build release test full lint format fuzz race sanitize bench clean system-packages test-system-packages \
+.PHONY: help run build release test full lint format fuzz race soak sanitize bench clean system-packages test-system-packages \
 	environments
 
 help: ## Show this list
@@ -30,11 +32,9 @@ test: test-system-packages environments lint ## All checks but the long ones
 	python3 -B -m unittest discover Tests/HubStandIn
 	$(SWIFT) build
 	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(QUICK_FUZZ_SECONDS); fi
-	HFJANITOR_TESTS_REQUIRE_ALL=1 $(SWIFT) test
-	@if [ "$$(id -u)" = 0 ]; then Tests/Systemd/daemon "$$($(SWIFT) build --show-bin-path)/hfjanitor"; \
-	else echo "Tests/Systemd/daemon is skipped: it needs root"; fi
+	HFJANITOR_TESTS_REQUIRE_ALL=1 Tests/run-and-tell $(SWIFT) test
 
-full: test race sanitize fuzz bench ## Everything: also longer races, sanitizers, longer fuzzing, benchmarks
+full: test race soak sanitize fuzz bench ## Everything: also longer races, the soak, sanitizers, longer fuzzing, benchmarks
 
 lint: ## Style
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
@@ -49,6 +49,10 @@ race: test-system-packages environments ## Real clients against removals for RAC
 	$(SWIFT) build
 	HFJANITOR_RACE_SECONDS=$(RACE_SECONDS) .build/python/newest/bin/python Tests/RetentionIntegration/proofs.py race \
 		--program "$$($(SWIFT) build --show-bin-path)/hfjanitor"
+
+soak: test-system-packages environments ## The daemon beside everything for SOAK_SECONDS
+	$(SWIFT) build
+	Tests/DaemonIntegration/soak --program "$$($(SWIFT) build --show-bin-path)/hfjanitor" --seconds $(SOAK_SECONDS)
 
 sanitize: test-system-packages environments ## The tests under the address and the thread sanitizer
 	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/leak-sanitizer.supp HFJANITOR_TESTS_REQUIRE_ALL=1 \

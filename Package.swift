@@ -89,12 +89,25 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        .target(
+            name: "Repair",
+            dependencies: [
+                "CacheScan", "Digests", "HubCache", "HubClient", "Ledger", "LinuxIO", "Removal", "Retention",
+                "Verification", "WeightFormats",
+            ],
+            swiftSettings: strict),
+
+        .target(
+            name: "Preview",
+            dependencies: ["CacheScan", "Digests", "HubCache", "HubClient", "LinuxIO", "WeightFormats"],
+            swiftSettings: strict),
+
         // Top: the pipeline in a loop.
         .target(
             name: "Daemon",
             dependencies: [
                 "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
-                "Retention", "SystemdSupport", "Verification",
+                "Repair", "Retention", "SystemdSupport", "Verification",
             ],
             swiftSettings: strict),
 
@@ -119,8 +132,8 @@ let package = Package(
             name: "hfjanitor",
             dependencies: [
                 "CacheScan", "ControlAPI", "ControlClient", "Daemon", "Diagnosis", "Documents", "Enforcement",
-                "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Retention",
-                "SystemdSupport", "Verification",
+                "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Preview", "Removal", "Repair",
+                "Retention", "SystemdSupport", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -163,9 +176,23 @@ let package = Package(
         .executableTarget(
             name: "RemovalRun", dependencies: ["Removal", "CacheScan", "HubCache", "LinuxIO"],
             path: "Tests/RemovalRun", swiftSettings: strict),
+        // A fetch or repair that tests kill in the middle.
+        .executableTarget(
+            name: "RepairRun",
+            dependencies: ["CacheScan", "HubCache", "HubClient", "Ledger", "LinuxIO", "Repair", "Verification"],
+            path: "Tests/RepairRun", swiftSettings: strict),
+        .testTarget(
+            name: "RepairTests",
+            dependencies: ["Repair", "CacheScan", "HubCache", "HubClient", "Retention", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],
             swiftSettings: strict),
+        .testTarget(
+            name: "PreviewTests",
+            dependencies: [
+                "Preview", "CacheScan", "HubCache", "HubClient", "LinuxIO", "TestSupport", "WeightFormats", "hfjanitor",
+            ], swiftSettings: strict),
         .testTarget(
             name: "SystemdSupportTests",
             dependencies: ["SystemdSupport", "HubCache", "LinuxIO", "TestSupport", "hfjanitor"],
@@ -188,6 +215,12 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
-        .testTarget(name: "RetentionIntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
+        .testTarget(
+            name: "RetentionIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
+        .testTarget(
+            name: "RepairIntegrationTests", dependencies: ["RepairRun", "TestSupport", "hfjanitor"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "DaemonIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
     ]
 )

@@ -68,7 +68,7 @@ int hfj_curl_perform(void *handle, const struct hfj_exchange *exchange) {
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, exchange->connect_milliseconds);
-    SET(CURLOPT_BUFFERSIZE, 256L * 1024L);
+    SET(CURLOPT_BUFFERSIZE, 512L * 1024L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     if (exchange->is_head)
         SET(CURLOPT_NOBODY, 1L);
@@ -121,6 +121,9 @@ int hfj_curl_ask_local(void *handle, const struct hfj_local_request *request, lo
     SET(CURLOPT_CUSTOMREQUEST, request->method);
     SET(CURLOPT_WRITEFUNCTION, request->on_body);
     SET(CURLOPT_WRITEDATA, request->context);
+    SET(CURLOPT_NOPROGRESS, 0L);
+    SET(CURLOPT_XFERINFOFUNCTION, request->on_progress);
+    SET(CURLOPT_XFERINFODATA, request->context);
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
     if (!headers) return (int)CURLE_OUT_OF_MEMORY;
     CURLcode code = curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers);

@@ -229,6 +229,10 @@ static int set_capabilities(uint64_t kept) {
     return syscall(SYS_capset, &header, data) != 0 ? -errno : 0;
 }
 
+void hfj_clear_ambient_capabilities(void) {
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+}
+
 int hfj_become_user(uid_t uid, gid_t gid, const char *name) {
     const uint64_t kept = 1ULL << CAP_LEASE | 1ULL << CAP_SYS_PTRACE;
     // What cannot be inherited cannot come back through a program with file capabilities either.

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,6 +32,21 @@ int hfj_make_folder(int directory, const char *name, unsigned int mode) {
     return outcome(mkdirat(directory, name, mode));
 }
 
+int hfj_make_link(const char *text, int directory, const char *name) {
+    return outcome(symlinkat(text, directory, name));
+}
+
+int hfj_truncate(int descriptor, uint64_t size) { return outcome(ftruncate(descriptor, (off_t)size)); }
+
+int64_t hfj_first_hole(int descriptor) {
+    off_t hole = lseek(descriptor, 0, SEEK_HOLE);
+    // Of an empty file there is nothing at 0.
+    if (hole < 0) return errno == ENXIO ? 0 : -errno;
+    return hole;
+}
+
+int hfj_clone(int source, int target) { return outcome(ioctl(target, FICLONE, source)); }
+
 int hfj_unlink(int directory, const char *name, int is_folder) {
     return outcome(unlinkat(directory, name, is_folder ? AT_REMOVEDIR : 0));
 }
@@ -39,6 +56,10 @@ int hfj_set_mode(int descriptor, unsigned int mode) { return outcome(fchmod(desc
 int hfj_set_group(int descriptor, uint32_t group) { return outcome(fchown(descriptor, (uid_t)-1, group)); }
 
 int hfj_synchronize(int descriptor) { return outcome(fsync(descriptor)); }
+
+int hfj_start_writeback(int descriptor, uint64_t offset, uint64_t length) {
+    return outcome(sync_file_range(descriptor, (off_t)offset, (off_t)length, SYNC_FILE_RANGE_WRITE));
+}
 
 ssize_t hfj_write(int descriptor, const void *buffer, size_t count) {
     ssize_t done = write(descriptor, buffer, count);

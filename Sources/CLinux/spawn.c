@@ -49,16 +49,19 @@ static int set_attributes(posix_spawnattr_t *attributes) {
     return error;
 }
 
-static int set_actions(posix_spawn_file_actions_t *actions, int input) {
+static int set_actions(posix_spawn_file_actions_t *actions, int input, int result) {
     int error = posix_spawn_file_actions_adddup2(actions, input, STDIN_FILENO);
-    if (!error) error = posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (!error)
+        error = result < 0 ? posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
+                           : posix_spawn_file_actions_adddup2(actions, result, STDOUT_FILENO);
     if (!error) error = posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     if (!error) error = posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
     if (!error) error = posix_spawn_file_actions_addchdir_np(actions, "/");
     return error;
 }
 
-int hfj_spawn(char *const *arguments, char *const *environment, const void *input, size_t length) {
+int hfj_spawn(
+    char *const *arguments, char *const *environment, const void *input, size_t length, int result) {
     int file = memory_file(input, length);
     if (file < 0) return file;
     posix_spawnattr_t attributes;
@@ -69,7 +72,7 @@ int hfj_spawn(char *const *arguments, char *const *environment, const void *inpu
         error = posix_spawn_file_actions_init(&actions);
         if (!error) {
             error = set_attributes(&attributes);
-            if (!error) error = set_actions(&actions, file);
+            if (!error) error = set_actions(&actions, file, result);
             if (!error) error = posix_spawn(&process, arguments[0], &actions, &attributes, arguments, environment);
             posix_spawn_file_actions_destroy(&actions);
         }
@@ -77,6 +80,20 @@ int hfj_spawn(char *const *arguments, char *const *environment, const void *inpu
     }
     close(file);
     return error ? -error : process;
+}
+
+int hfj_pipe(int *reading, int *writing) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return -errno;
+    if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) {
+        int error = errno;
+        close(ends[0]);
+        close(ends[1]);
+        return -error;
+    }
+    *reading = ends[0];
+    *writing = ends[1];
+    return 0;
 }
 
 int hfj_has_ended(int process, int *status) {

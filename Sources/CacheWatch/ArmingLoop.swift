@@ -50,7 +50,10 @@ struct ArmingLoop: ~Copyable {
         let isSweepDue = now >= nextSweep
         guard let root = openRoot(work, isDue: isRootDue, now: now) else { return }
         guard case .present = state else { return }
-        if work.isEverything || haveMountsChanged(root, isDue: isRootDue) { armEverything(root, isFirst: false) }
+        let haveMountsChanged = haveMountsChanged(root, isDue: isRootDue)
+        if work.isEverything || haveMountsChanged { armEverything(root, isFirst: false) }
+        // A filesystem that is read-only now, or no more, tells nothing by itself.
+        if haveMountsChanged { monitor.mark { $0.isRootChanged = true } }
         if isSweepDue {
             let began = monotonicNanoseconds()
             sweep(root)
@@ -160,25 +163,35 @@ struct ArmingLoop: ~Copyable {
     /// Watches the nearest folder above that there is for the next one on the way to the root.
     private func watchAncestor(_ inotify: Inotify?) {
         guard let inotify else { return }
-        var missing = monitor.path.lastComponent
-        var above = monitor.path.parent
-        while true {
+        // The next one may have come after it was looked for and before the watch. Somebody who makes and removes it all the
+        // time cannot keep this thread busy.
+        for _ in 0..<100 {
+            guard let next = watchNearest(inotify), next != monitor.path, !monitor.isStopped,
+                (try? OwnedDescriptor.open(trustedPath: next, options: [.directory, .keepAccessTime])) != nil
+            else { return }
+        }
+    }
+
+    /// - Returns: the path of the next one, which was not there just before.
+    private func watchNearest(_ inotify: Inotify) -> BytePath? {
+        var missing = monitor.path
+        while !missing.isEmpty {
             monitor.tick()
+            let above = missing.parent
             if let folder = try? OwnedDescriptor.open(
                 trustedPath: above.isEmpty ? "/" : above, options: [.directory, .keepAccessTime])
             {
-                monitor.withTable { $0.awaited = missing }
+                monitor.withTable { $0.awaited = missing.lastComponent }
                 let node = WatchNode(unit: WatchTable.root, kind: .ancestor)
                 let watch = try? monitor.add(folder, as: node, to: inotify).0
                 var result = UnitWalk.Result()
                 result.watches = watch.map { [$0] } ?? []
                 settle(WatchTable.root, result)
-                return
+                return watch == nil ? nil : missing
             }
-            if above.isEmpty { return }
-            missing = above.lastComponent
-            above = above.parent
+            missing = above
         }
+        return nil
     }
 
     private mutating func haveMountsChanged(_ root: borrowing OpenRoot, isDue: Bool) -> Bool {

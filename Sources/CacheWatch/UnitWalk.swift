@@ -98,7 +98,7 @@ struct UnitWalk {
         for (name, _) in try store.names(ofKinds: [.directory])
         where name.bytes.count == 2 && name.bytes.allSatisfy(isLowerHexadecimal) {
             descend(name, of: store, at: "blobs") { (walk, shelf, path) throws(SystemCallFailure) in
-                _ = try walk.enter(shelf, .shelf, at: path)
+                if try walk.enter(shelf, .shelf, at: path) { try walk.noteFiles(of: shelf, at: path) }
             }
         }
     }
@@ -116,7 +116,8 @@ struct UnitWalk {
                     note(stat, at: path)
                 }
                 attempt { (walk) throws(SystemCallFailure) in
-                    _ = try walk.enter(try walk.openFolderOrLink(child, in: folder), .blobs, at: path)
+                    let blobs = try walk.openFolderOrLink(child, in: folder)
+                    if try walk.enter(blobs, .blobs, at: path) { try walk.noteFiles(of: blobs, at: path) }
                 }
             case ("refs", .directory):
                 descend(child, of: folder, at: name) { (walk, refs, path) throws(SystemCallFailure) in
@@ -153,11 +154,11 @@ struct UnitWalk {
         _ folder: borrowing OwnedDescriptor, _ kind: WatchedKind, at path: BytePath, commit: UInt16, depth: Int
     ) throws(SystemCallFailure) {
         guard try enter(folder, kind, at: path, commit: commit, mayBeLeaf: true) else { return }
-        // Clients before 1.18 write refs in place, which the folder does not show.
-        let areFilesPolled = kind == .refs && result.polled != nil
-        for (name, childKind) in try folder.names(ofKinds: areFilesPolled ? [.directory, .regular] : [.directory]) {
+        // An open folder is listed once only.
+        let kinds: [FileKind] = result.polled == nil ? [.directory] : [.directory, .regular]
+        for (name, childKind) in try folder.names(ofKinds: kinds) {
             guard childKind == .directory else {
-                if let stat = try? folder.stat(of: name) { note(stat, at: path.appending(name)) }
+                noteFile(name, of: folder, at: path)
                 continue
             }
             guard depth < Self.depthLimit else {
@@ -216,6 +217,23 @@ struct UnitWalk {
             return
         }
         result.polled?.append(PolledEntry(path: path, stat: stat))
+    }
+
+    /// Notes the files of a polled folder.
+    private mutating func noteFiles(of folder: borrowing OwnedDescriptor, at path: BytePath) throws(SystemCallFailure) {
+        guard result.polled != nil else { return }
+        for (name, _) in try folder.names(ofKinds: [.regular]) { noteFile(name, of: folder, at: path) }
+    }
+
+    /// Notes a file of a polled folder: what is written in place, as clients before 1.18 do with refs, the folder does not
+    /// show.
+    private mutating func noteFile(_ name: BytePath, of folder: borrowing OwnedDescriptor, at path: BytePath) {
+        monitor.tick()
+        // With more files, what is written in place is found by the next look at everything.
+        guard !monitor.isStopped, result.polled?.count ?? 0 < monitor.limits.foldersPerRepo / 2,
+            let stat = try? folder.stat(of: name)
+        else { return }
+        note(stat, at: path.appending(name))
     }
 
     private mutating func descend(

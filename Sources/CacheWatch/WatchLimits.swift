@@ -14,7 +14,7 @@ public struct WatchLimits: Sendable, Hashable {
     public var pollsEverything = false
     /// Repos watched in one cache. With more, everything is reported as stale at every sweep.
     public var repos = 100_000
-    /// Folders watched in one repo; a repo with more is polled.
+    /// Folders watched in one repo; a repo with more is polled. Of a repo that is polled, half as many files are compared too.
     public var foldersPerRepo = 10_000
     /// Opens remembered for one cache until somebody asks. What is more is told of whole repos.
     public var opens = 20_000

@@ -54,7 +54,7 @@ struct WatchUnit {
     var isTooBig = false
 }
 
-/// A folder, or a ref, of a polled unit.
+/// A folder or a file of a polled unit.
 struct PolledEntry: Hashable {
     /// Relative to the cache root.
     var path: BytePath

@@ -1,6 +1,6 @@
 internal import CCurl
 public import HubCache
-internal import LinuxIO
+public import LinuxIO
 
 /// A daemon's control socket, as its clients see it. Each request is one connection and blocks the caller's thread.
 public struct ControlClient: Sendable {
@@ -46,14 +46,15 @@ public struct ControlClient: Sendable {
     ///   - target: the path and query of the URL.
     ///   - body: JSON.
     ///   - milliseconds: for the whole; 0 for no limit.
+    ///   - cancellation: ends it within about a second.
     ///   - onBody: is told once the answer's body begins.
     public func ask(
         _ method: String, _ target: String, body: [UInt8]? = nil, milliseconds: Int,
-        onBody: (@Sendable () -> Void)? = nil
+        cancellation: Cancellation = Cancellation(), onBody: (@Sendable () -> Void)? = nil
     ) throws(Failure) -> Answer {
         guard libraryCode == 0, let handle = unsafe curl_easy_init() else { throw .broken("no memory") }
         defer { unsafe hfj_curl_destroy(handle) }
-        let collector = Collector(limit: Self.mostBytes, onBody: onBody)
+        let collector = Collector(limit: Self.mostBytes, cancellation: cancellation, onBody: onBody)
         var status = 0
         let socket = path.bytes.map { CChar(bitPattern: $0) } + [0]
         let content = body.map { $0.map { CChar(bitPattern: $0) } }
@@ -65,7 +66,7 @@ public struct ControlClient: Sendable {
                         var request = unsafe hfj_local_request(
                             socket_path: socket, url: url, method: method,
                             body: body == nil ? nil : content.baseAddress, body_length: content.count,
-                            milliseconds: milliseconds, on_body: takeBody,
+                            milliseconds: milliseconds, on_body: takeBody, on_progress: goesOn,
                             // Only called while the request runs, which keeps the collector alive.
                             context: Unmanaged.passUnretained(collector).toOpaque())
                         return withExtendedLifetime(collector) { unsafe hfj_curl_ask_local(handle, &request, &status) }
@@ -81,11 +82,13 @@ public struct ControlClient: Sendable {
 
 private final class Collector {
     private(set) var bytes: [UInt8] = []
+    let cancellation: Cancellation
     private let limit: Int
     private let onBody: (@Sendable () -> Void)?
 
-    init(limit: Int, onBody: (@Sendable () -> Void)?) {
+    init(limit: Int, cancellation: Cancellation, onBody: (@Sendable () -> Void)?) {
         self.limit = limit
+        self.cancellation = cancellation
         self.onBody = onBody
     }
 
@@ -106,4 +109,12 @@ private func takeBody(
     let collector = unsafe Unmanaged<Collector>.fromOpaque(context).takeUnretainedValue()
     let isTaken = unsafe collector.take(UnsafeRawBufferPointer(start: bytes, count: size * count))
     return isTaken ? size * count : 0
+}
+
+private func goesOn(
+    _ context: UnsafeMutableRawPointer?, _ total: curl_off_t, _ now: curl_off_t, _ totalUp: curl_off_t,
+    _ nowUp: curl_off_t
+) -> Int32 {
+    guard let context = unsafe context else { return 1 }
+    return unsafe Unmanaged<Collector>.fromOpaque(context).takeUnretainedValue().cancellation.isCancelled ? 1 : 0
 }

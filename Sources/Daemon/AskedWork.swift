@@ -91,7 +91,7 @@ extension DaemonLoop {
             return
         }
         planRequests.isRunning = true
-        let order = passOrder(members, room: nil)
+        let order = passOrder(for: members)
         hand(worker, { order.plan() }) { loop, result in
             loop.planRequests.isRunning = false
             for reply in waiting {
@@ -161,7 +161,7 @@ extension DaemonLoop {
             case .success(nil): reply.give(.failure(.naming(.absent)))
             case .success(let (report, looks, bytes, seconds)?):
                 if case .repo(_, nil) = selection, let cache = loop.caches.first(where: { $0.number == number }) {
-                    for look in looks { loop.take(look, of: cache, isOverdue: false) }
+                    for look in looks { loop.takeDeep(look, of: cache) }
                 }
                 var soFar = soFar
                 soFar.reports.append(report)
@@ -188,13 +188,13 @@ extension DaemonLoop {
         } catch {
             return reply.give(.failure(.naming(error)))
         }
-        if effectiveUser() == 0, cache.owner != 0 {
+        if isForeign(cache) {
             return reply.give(.success(.refused("root removes nothing from another user's cache")))
         }
         guard let looker = looker(cache), cache.enforcing.count < Self.mostRemovals, !cache.isUnresponsive else {
             return reply.give(.failure(.busy))
         }
-        let order = passOrder([cache], room: nil)
+        let order = passOrder(for: [cache])
         let mailbox = mailbox
         hand(
             cache.enforcing, of: cache,
@@ -230,7 +230,7 @@ extension PassOrder {
 
     /// Removes what somebody named, as `rm` does.
     func remove(_ repo: RepoID, _ commit: CommitHash?, say: (JournalEvent) -> Void) -> AskedRemoval {
-        guard let (looker, cachePolicy) = caches.first, let root = try? looker.openRoot() else {
+        guard let (looker, cachePolicy, _) = caches.first, let root = try? looker.openRoot() else {
             return .failed("the cache cannot be read")
         }
         if let refusal = Enforcer.refusal(of: root, enforcer: policy.enforcer) { return .refused(refusal) }

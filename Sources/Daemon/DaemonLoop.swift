@@ -37,6 +37,7 @@ public final class DaemonLoop {
     var conditions = ConditionLog()
     var opens = OpenBook()
     var passes: [UInt64: PassSchedule] = [:]
+    var rehearsals: [UInt64: RehearsalSchedule] = [:]
     var lastPass = PassNumbers()
     var lastPassSaid: PassNumbers?
 
@@ -159,6 +160,7 @@ public final class DaemonLoop {
         for cache in caches where !kept.contains(where: { $0 === cache }) {
             cache.stop(droppingJobs: true)
             book.forget(cache.root ?? cache.path, now: currentTime())
+            _ = conditions.replace(scope: cache.path.display, with: [], now: currentTime())
         }
         caches = kept
         if isSame { return }
@@ -264,7 +266,7 @@ public final class DaemonLoop {
         recorder?.stop(droppingJobs: false)
         for cache in caches { cache.stop(droppingJobs: true) }
         // A removal is undone first, which takes a moment; what hangs in the kernel is left to itself.
-        wait(atMost: 20_000_000_000) { loop in loop.caches.allSatisfy(\.isIdle) }
+        wait(atMost: 20_000_000_000) { loop in loop.caches.allSatisfy { $0.isIdle || $0.isUnresponsive } }
         // What was removed to the end before that is still told of.
         for letter in mailbox.close() { letter(self) }
         reloads = []

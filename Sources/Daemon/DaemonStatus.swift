@@ -105,6 +105,10 @@ public struct DaemonStatus: Sendable {
 
     /// The process.
     public var processID: Int32
+    /// The user it runs as.
+    public var userID: UInt32
+    /// The folder of its ledger; nil: it has none.
+    public var stateFolder: BytePath?
     /// When the process began, in the kernel's ticks since boot.
     public var startTicks: UInt64
     /// The program's version.

@@ -74,24 +74,11 @@ final class EventForwarder: Sendable {
         } catch {
             return "\(name) cannot be started: \(error.reason)"
         }
-        let begun = monotonicNanoseconds()
-        var pause: UInt32 = 1
-        while true {
-            if let end = child.end() {
-                switch end {
-                case .exited(0): return nil
-                case .exited(let status): return "\(name) ended with status \(status)"
-                case .killed(let signal): return "\(name) was ended by signal \(signal)"
-                }
-            }
-            let isLate = monotonicNanoseconds() &- begun > limit
-            if isLate || cancellation.isCancelled {
-                child.kill()
-                while child.end() == nil { sleepMilliseconds(1) }
-                return "\(name) was killed: " + (isLate ? "it took too long" : "the daemon ends")
-            }
-            sleepMilliseconds(pause)
-            pause = min(pause * 2, 50)
+        switch child.waits(for: .nanoseconds(Int64(limit)), cancellation: cancellation) {
+        case .exited(0): return nil
+        case .exited(let status): return "\(name) ended with status \(status)"
+        case .killed(let signal): return "\(name) was ended by signal \(signal)"
+        case nil: return "\(name) was killed: " + (cancellation.isCancelled ? "the daemon ends" : "it took too long")
         }
     }
 }
@@ -120,6 +107,12 @@ extension DaemonLoop {
                     "notify: \(EventForwarder.mostWaiting) events wait for whoever is notified, and more are left out; the "
                         + "journal has them all", detail: ""))
         }
+    }
+
+    /// Takes that the policy names somebody else: what was wrong with the last one does not matter any more.
+    func forgetForwarding() {
+        clear(Self.failed, saying: nil)
+        clear(Self.dropped, saying: nil)
     }
 
     private func takeForwarded(_ failure: String?, isEmpty: Bool) {

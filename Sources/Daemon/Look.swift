@@ -49,6 +49,14 @@ struct RepoLook: Sendable {
     var begun: UInt64 = 0
 
     var isGone: Bool { id.isEmpty }
+
+    /// Stands for states and findings: the same in two looks of one depth while nothing is different.
+    var structure: Int {
+        var hasher = Hasher()
+        hasher.combine(states)
+        hasher.combine(Set(things))
+        return hasher.finalize()
+    }
 }
 
 /// What a look at a whole cache came to.

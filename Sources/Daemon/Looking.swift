@@ -14,6 +14,7 @@ extension DaemonLoop {
         static let longestLive = 60 * Timers.second
         /// What is not watched, such as locks, is looked at this often.
         static let sweep = 30 * Timers.minute
+        static let longestRescanPause = 30 * Timers.second
     }
 
     var depth: VerificationDepth {
@@ -50,8 +51,12 @@ extension DaemonLoop {
             },
             then: { loop, cache, found in
                 cache.beingLookedAt.remove(folder)
-                // A root that went meanwhile is reported by the watch.
-                if case .success(let look) = found { loop.take(look, of: cache, isOverdue: isOverdue) }
+                switch found {
+                case .success(let look): loop.take(look, of: cache, isOverdue: isOverdue)
+                case .failure(let failure):
+                    // A root that went meanwhile is reported by the watch; what else was in the way may be gone soon.
+                    if !failure.isAbsent { loop.keepLive(folder, of: cache, monotonicNanoseconds()) }
+                }
             })
     }
 
@@ -67,11 +72,21 @@ extension DaemonLoop {
         if look.isLive { keepLive(look.folder, of: cache, now) } else { cache.live[look.folder] = nil }
         let before = cache.repos[look.folder]?.states
         publish(look, of: cache, isFirst: false)
+        considerRepair(look, of: cache, now)
         if !look.isLive {
             if let change = cache.changedAt[look.folder] { counters.lastLag = now &- change }
             cache.changedAt[look.folder] = nil
             if before != cache.repos[look.folder]?.states { becomesDifferent(cache, folder: look.folder) }
         }
+    }
+
+    /// Takes a look at all content, which took long. One that began meanwhile, before the digests were known, is newer: then the
+    /// repo is looked at once more, and the ledger knows them.
+    func takeDeep(_ look: RepoLook, of cache: WatchedCache) {
+        let isOvertaken =
+            look.begun < cache.lookedAt[look.folder] ?? 0 || cache.beingLookedAt.contains(look.folder)
+        take(look, of: cache, isOverdue: false)
+        if isOvertaken, !look.isGone { keepLive(look.folder, of: cache, monotonicNanoseconds()) }
     }
 
     private func keepLive(_ folder: BytePath, of cache: WatchedCache, _ now: UInt64) {
@@ -97,7 +112,7 @@ extension DaemonLoop {
         let events = book.replace(
             look.things, repo: look.isGone ? nil : look.id, folder: look.folder, cache: root, now: currentTime())
         for event in events { say(event) }
-        if !events.isEmpty { isStatusStale = true }
+        isStatusStale = true
         forgetPayloads(of: look.folder, in: cache)
         guard !look.isGone else {
             cache.repos[look.folder] = nil
@@ -163,7 +178,7 @@ extension DaemonLoop {
                     loop.planFullLook(cache, at: now &+ Timers.minute)
                     cache.isInventoryDone = true
                 }
-                if cache.isFullLookStale { loop.planFullLook(cache, at: now &+ Timers.second) }
+                if cache.isFullLookStale { loop.planFullLook(cache, at: now &+ cache.rescanPause) }
             })
     }
 
@@ -175,6 +190,7 @@ extension DaemonLoop {
         cache.owner = look.owner
         cache.filesystem = look.filesystem
         cache.isReadOnly = look.isReadOnly
+        judgeWritability(cache)
         cache.bytes = look.bytes
         cache.reclaimableBytes = look.reclaimableBytes
         cache.inUseMethod = look.inUseMethod
@@ -193,16 +209,17 @@ extension DaemonLoop {
         }
         for event in book.keepOnly(look.repos.map(\.folder), of: look.path, now: currentTime()) { say(event) }
         let folders = Set(look.repos.map(\.folder))
+        cache.structures = cache.structures.filter { folders.contains($0.key) }
         for folder in cache.repos.keys where !folders.contains(folder) {
             cache.repos[folder] = nil
             forgetPayloads(of: folder, in: cache)
+            forgetRepair(of: folder, in: cache)
         }
         for repo in look.repos {
             // What a look at the repo alone found goes deeper; here only what is new counts.
+            let isOther = cache.structures.updateValue(repo.structure, forKey: repo.folder) != repo.structure
             if !isFirst {
-                if cache.repos[repo.folder]?.states.keys != repo.states.keys {
-                    cache.settle.changed(repo.folder, at: now)
-                }
+                if isOther || cache.repos[repo.folder] == nil { cache.settle.changed(repo.folder, at: now) }
                 continue
             }
             if (cache.changedAt[repo.folder] ?? 0) >= look.begun || repo.isLive {
@@ -217,9 +234,12 @@ extension DaemonLoop {
             }
             let before = look.completeBefore.map { $0[repo.folder.text] ?? [] }
             publish(repo, of: cache, isFirst: isFirst, before: isFirst ? before : nil)
+            considerRepair(repo, of: cache, now)
         }
         cache.lookedAt = cache.lookedAt.filter { folders.contains($0.key) || $0.value >= look.begun }
-        if cache.isToBeReadAnew, !isFirst {
+        // At the start that is begun when the daemon is ready.
+        if isFirst ? isReady : cache.isToBeReadAnew {
+            if !isFirst { cache.rescanPause = min(2 * cache.rescanPause, Times.longestRescanPause) }
             cache.isToBeReadAnew = false
             readInBackground(cache)
         }
@@ -234,8 +254,13 @@ extension DaemonLoop {
 
     /// Looks at every repo as deep as the policy wants, behind everything else.
     func readInBackground(_ cache: WatchedCache) {
-        guard cache.presence == .present, inForce.policy.verification.onArrival != .structure else { return }
-        cache.pendingReads = cache.repos.keys.sorted()
+        guard cache.presence == .present, inForce.policy.verification.onArrival != .structure else {
+            cache.rescanPause = Timers.second
+            return
+        }
+        // What still waits comes first: however often this begins anew, every repo has its turn.
+        let waiting = Set(cache.pendingReads)
+        cache.pendingReads += cache.repos.keys.filter { !waiting.contains($0) }.sorted()
         readNext(cache)
     }
 
@@ -261,6 +286,7 @@ extension DaemonLoop {
                 for look in looks where !look.isGone && !cache.beingLookedAt.contains(look.folder) {
                     loop.take(look, of: cache, isOverdue: false)
                 }
+                if cache.pendingReads.isEmpty, !cache.isToBeReadAnew { cache.rescanPause = Timers.second }
                 loop.readNext(cache)
             })
     }
@@ -272,7 +298,7 @@ extension DaemonLoop {
             worker, of: cache, { try? looker.repo(folder, depth: .digests, rate: rate) },
             then: { loop, cache, look in
                 guard let look, !loop.cancellation.isCancelled else { return }
-                loop.take(look, of: cache, isOverdue: false)
+                loop.takeDeep(look, of: cache)
             })
     }
 

@@ -19,14 +19,18 @@ extension PassOrder {
         let opened = openRoots()
         // Somebody else's pass is as good as ours; the next look at the floor tells whether it was enough.
         // Without a memory that can be believed it says what it would do, and does nothing.
-        let refusal = Enforcer.memoryRefusal(ledger, for: opened.map(\.0), hasFolder: true)
+        let refusal = Enforcer.memoryRefusal(ledger, for: opened.map(\.root), hasFolder: true)
         let acts = acts && refusal == nil
-        let lock = acts ? PassLock(opened.map(\.0)) : nil
+        let lock = acts ? PassLock(opened.map(\.root)) : nil
         if acts && lock == nil { return nil }
         defer { withExtendedLifetime(lock) {} }
         let gathered = gather(opened, reading.time)
         if cancellation.isCancelled || gathered.isEmpty { return nil }
-        let enforcer = enforcer(gathered, reading, forgets: true)
+        // Measured as late as what is free: else what came meanwhile counts twice.
+        let remaining = opened.reduce(UInt64(0)) { $0 &+ SpaceLook.remaining(of: $1.downloads, in: $1.root) }
+        let hasFloor = opened.contains { $0.policy.minFree != nil }
+        let room = self.room &+ (hasFloor ? remaining : 0)
+        let enforcer = enforcer(gathered, reading, room: room, forgets: true)
         let names = EventNames(caches: gathered)
         guard acts else {
             let plan = enforcer.plan()
@@ -61,22 +65,30 @@ extension PassOrder {
         return findings
     }
 
-    private func openRoots() -> [(root: CacheRoot, policy: CachePolicy)] {
-        caches.compactMap { entry in (try? entry.looker.openRoot()).map { ($0, entry.policy) } }
+    private typealias OpenedCache = (root: CacheRoot, policy: CachePolicy, downloads: [LiveDownload])
+
+    private func openRoots() -> [OpenedCache] {
+        caches.compactMap { entry in
+            (try? entry.looker.openRoot()).map { ($0, entry.policy, entry.downloads) }
+        }
     }
 
     /// The facts of the caches that can be read.
     func gather(_ time: Timestamp) -> [GatheredCache] { gather(openRoots(), time) }
 
-    private func gather(_ opened: [(root: CacheRoot, policy: CachePolicy)], _ time: Timestamp) -> [GatheredCache] {
+    private func gather(_ opened: [OpenedCache], _ time: Timestamp) -> [GatheredCache] {
         let gatherer = FactsGatherer(ledger: ledger, memory: Memory(ledger), jobs: 1, cancellation: cancellation)
         return opened.compactMap { try? gatherer.gather($0.root, policy: $0.policy, of: policy, now: time) }
     }
 
-    /// - Parameter forgets: whether what is old may be forgotten.
-    func enforcer(_ gathered: [GatheredCache], _ reading: ClockReading, forgets: Bool) -> Enforcer {
+    /// - Parameters:
+    ///   - room: bytes that are wanted besides what the policy keeps free.
+    ///   - forgets: whether what is old may be forgotten.
+    func enforcer(
+        _ gathered: [GatheredCache], _ reading: ClockReading, room: UInt64 = 0, forgets: Bool
+    ) -> Enforcer {
         var settings = Enforcer.Settings(policy: policy, now: reading.time)
-        settings.room = room
+        if room > 0 { settings.room = room }
         settings.formerPolicy = former
         settings.clock = ledger.judge(reading, by: gathered, forgets: forgets)
         return Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)

@@ -26,10 +26,11 @@ struct PassSchedule {
 
 /// What a pass needs, as plain values for the worker's thread.
 struct PassOrder: Sendable {
-    var caches: [(looker: Looker, policy: CachePolicy)]
+    var caches: [(looker: Looker, policy: CachePolicy, downloads: [LiveDownload])]
     var policy: Policy
     var former: FormerPolicy?
-    var room: UInt64?
+    /// Bytes of room that a download of ours needs, besides what others still need.
+    var room: UInt64 = 0
     var ledger: Ledger
     var hub: HubEnvironment
     var token: HubToken?
@@ -56,7 +57,7 @@ struct PassFindings: Sendable {
 
 extension DaemonLoop {
     /// Whether a policy has anything to act on.
-    private func hasWork(_ cache: WatchedCache) -> Bool {
+    func hasWork(_ cache: WatchedCache) -> Bool {
         !inForce.policy.rules.isEmpty || cache.policy.minFree != nil || cache.policy.maxSize != nil
     }
 
@@ -80,13 +81,6 @@ extension DaemonLoop {
         passes[group] = schedule
     }
 
-    func passOrder(_ members: [WatchedCache], room: UInt64?) -> PassOrder {
-        PassOrder(
-            caches: members.compactMap { cache in looker(cache).map { ($0, cache.policy) } }, policy: inForce.policy,
-            former: inForce.former, room: room, ledger: ledger, hub: setup.hub, token: setup.token, health: hubHealth,
-            cancellation: cancellation)
-    }
-
     func runPassIfDue(_ group: UInt64, _ now: UInt64) {
         guard let schedule = passes[group], !schedule.isRunning, let next = schedule.next, now >= next else { return }
         let members = caches.filter {
@@ -94,15 +88,11 @@ extension DaemonLoop {
         }
         passes[group]?.next = nil
         guard let first = members.first, members.contains(where: hasWork) else { return }
-        let remaining = members.reduce(UInt64(0)) { $0 &+ $1.space.remaining }
-        let order = passOrder(
-            members, room: remaining > 0 && members.contains { $0.policy.minFree != nil } ? remaining : nil)
+        let order = passOrder(for: members)
         passes[group]?.isRunning = true
         passes[group]?.hasChanged = false
         isStatusStale = true
-        // Root works in its own caches only.
-        let isForeign = effectiveUser() == 0 && members.contains { $0.owner != 0 }
-        let acts = inForce.policy.mode == .enforce && !isForeign
+        let acts = inForce.policy.mode == .enforce && !members.contains(where: isForeign)
         let mailbox = mailbox
         let numbers = members.map(\.number)
         hand(
@@ -117,6 +107,16 @@ extension DaemonLoop {
                 loop.isStatusStale = true
                 if let result { loop.take(result, of: members, group, acts: acts, began: next) }
             })
+    }
+
+    /// What a pass on caches of one filesystem needs.
+    func passOrder(for members: [WatchedCache]) -> PassOrder {
+        PassOrder(
+            caches: members.compactMap { cache in
+                looker(cache).map { ($0, cache.policy, cache.repos.values.flatMap(\.downloads)) }
+            },
+            policy: inForce.policy, former: inForce.former, ledger: ledger, hub: setup.hub, token: setup.token,
+            health: hubHealth, cancellation: cancellation)
     }
 
     private func take(_ result: PassFindings, of members: [WatchedCache], _ group: UInt64, acts: Bool, began: UInt64) {

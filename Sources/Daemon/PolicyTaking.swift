@@ -47,9 +47,13 @@ extension DaemonLoop {
                 passes[key]?.failures = 0
                 passes[key]?.hasChanged = true
             }
+            planRehearsals()
+            forgetForwarding()
             let now = monotonicNanoseconds()
             for cache in caches {
                 cache.space.nextLook = now
+                judgeWritability(cache)
+                planRepairs(of: cache)
                 requestPass(cache, after: 0, hasChanged: true)
             }
         }

@@ -23,6 +23,7 @@ final class PolicyWatch: Sendable {
     }
 
     private static let quiet: UInt64 = 2_000_000_000
+    private static let shortestRest: UInt64 = 100_000_000
     private static let pollInterval: UInt64 = 30_000_000_000
     /// What changes all the time is read at some point nevertheless.
     private static let longestQuiet = 10
@@ -43,7 +44,7 @@ final class PolicyWatch: Sendable {
 
     /// Reads the policy as it is now.
     static func read(_ location: PolicyLocation) -> Reading {
-        do throws(PolicyFailure) { return .success(try PolicyLoader(location).load()) } catch {
+        do throws(PolicyFailure) { return .success(try PolicyLoader(location, looksAtCaches: false).load()) } catch {
             return .failure(error)
         }
     }
@@ -75,11 +76,14 @@ final class PolicyWatch: Sendable {
 
     private func run(since mark: Fingerprint) {
         var known = mark
+        var rest = Self.shortestRest
         while true {
             let watch = try? Inotify()
             if let watch { arm(watch) }
             // Between the last look and arming something may have changed.
+            let begun = monotonicNanoseconds()
             if fingerprint() == known, !isCalled { wait(watch, atMost: Self.pollInterval) }
+            if monotonicNanoseconds() &- begun > Self.quiet { rest = Self.shortestRest }
             if state.withLock({ $0.isStopped }) { return }
             let request = state.withLock { state -> Int? in
                 defer { state.isRequested = false }
@@ -91,7 +95,12 @@ final class PolicyWatch: Sendable {
                 continue
             }
             var found = fingerprint()
-            guard found != known else { continue }
+            guard found != known else {
+                // In the folders around, others may be busy all the time.
+                bell.wait(atMost: rest)
+                rest = min(rest * 2, Self.quiet)
+                continue
+            }
             for _ in 0..<Self.longestQuiet where !isCalled {
                 bell.wait(atMost: Self.quiet)
                 let next = fingerprint()

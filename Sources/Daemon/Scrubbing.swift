@@ -15,6 +15,8 @@ struct ScrubState {
     /// Whether the recorder or the scrub's own worker has something to do for it.
     var isBusy = false
     var wish: Wish?
+    /// Repos whose turn came while somebody worked on them.
+    var skipped: Set<BytePath> = []
     /// Ends what is being read now.
     var cancellation: Cancellation?
     var progress: VerificationProgress?
@@ -76,10 +78,16 @@ extension DaemonLoop {
             return
         }
         if cache.scrub.record != record { note(record, cache, root) }
-        // What comes while the pass runs has its turn when its name has.
-        let next = cache.repos.keys.filter { $0.text > record.position && cache.live[$0] == nil }
-            .min { $0.text < $1.text }
-        if let next { scrub(next, of: cache, record) } else { finishScrub(cache, record, root) }
+        // What comes while the pass runs has its turn when its name has; what somebody works on then, at the end.
+        let rest = cache.repos.keys.filter { $0.text > record.position }
+        cache.scrub.skipped.formUnion(rest.filter { cache.live[$0] != nil })
+        let free = { (folder: BytePath) in cache.live[folder] == nil && cache.repos[folder] != nil }
+        let next =
+            rest.filter(free).min { $0.text < $1.text }
+            ?? cache.scrub.skipped.filter(free).min { $0.text < $1.text }
+        guard let next else { return finishScrub(cache, record, root) }
+        cache.scrub.skipped.remove(next)
+        scrub(next, of: cache, record)
     }
 
     /// Whether anything can be done about a scrub now.
@@ -122,7 +130,10 @@ extension DaemonLoop {
 
     private func scrub(_ folder: BytePath, of cache: WatchedCache, _ record: ScrubRecord) {
         if cache.scrubbing == nil { cache.scrubbing = try? Worker(name: "scrub") }
-        guard var looker = looker(cache), let worker = cache.scrubbing, let root = cache.root else { return }
+        guard var looker = looker(cache), let worker = cache.scrubbing, let root = cache.root else {
+            cache.scrub.nextLook = monotonicNanoseconds() &+ Timers.minute
+            return
+        }
         let (cancellation, progress) = (Cancellation(), VerificationProgress())
         cache.scrub.isBusy = true
         cache.scrub.cancellation = cancellation
@@ -143,11 +154,11 @@ extension DaemonLoop {
                 cache.scrub.cancellation = nil
                 cache.scrub.progress = nil
                 guard !cancellation.isCancelled, var record = cache.scrub.current else { return }
-                record.position = folder.text
+                record.position = max(record.position, folder.text)
                 record.checked += look?.states.count ?? 0
                 record.bytes &+= progress.bytesDone
                 loop.note(record, cache, root)
-                if let look, !look.isGone { loop.take(look, of: cache, isOverdue: false) }
+                if let look, !look.isGone { loop.takeDeep(look, of: cache) }
             })
     }
 
@@ -157,10 +168,13 @@ extension DaemonLoop {
         record.endedAt = time
         record.finishedAt = time
         note(record, cache, root)
+        let skipped = cache.scrub.skipped.filter { cache.repos[$0] != nil }.count
+        cache.scrub.skipped = []
+        let words = skipped == 0 ? "" : "; \(skipped) repos that somebody works on were left out"
         let duration = time.nanoseconds &- record.begunAt.nanoseconds
         say(
             JournalEvent(
-                .scrubFinished, "\(root.display): all content of \(record.checked) revisions was checked",
+                .scrubFinished, "\(root.display): all content of \(record.checked) revisions was checked\(words)",
                 EventFields(
                     cache: root, bytes: record.bytes, durationMicroseconds: UInt64(max(0, duration / 1000)),
                     checked: UInt64(record.checked))

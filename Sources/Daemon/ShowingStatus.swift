@@ -57,9 +57,10 @@ extension DaemonLoop {
 
     private func makeStatus() -> DaemonStatus {
         DaemonStatus(
-            processID: ownProcess(), startTicks: startTicks, version: setup.version, since: started, isReady: isReady,
-            mode: inForce.policy.mode.rawValue, policyError: inForce.error, policyReadings: inForce.readings,
-            text: statusText, caches: caches.map(status), queued: caches.reduce(0) { $0 + $1.queuedLooks },
+            processID: ownProcess(), userID: effectiveUser(), stateFolder: setup.stateFolder, startTicks: startTicks,
+            version: setup.version, since: started, isReady: isReady, mode: inForce.policy.mode.rawValue,
+            policyError: inForce.error, policyReadings: inForce.readings, text: statusText,
+            caches: caches.map(status), queued: caches.reduce(0) { $0 + $1.queuedLooks },
             downloads: Array(caches.flatMap(downloads).prefix(Self.mostDownloadsShown)), scrubs: caches.map(scrub),
             next: nextActions, conditions: openConditions,
             lastPass: lastPass.time.map { time in
@@ -118,7 +119,9 @@ extension DaemonStatus {
     /// What the status file has.
     var document: JSONValue {
         .map([
-            ("pid", .number(Int64(processID))), ("start_ticks", .count(startTicks)), ("version", .text(version)),
+            ("pid", .number(Int64(processID))), ("uid", .number(Int64(userID))),
+            ("state", stateFolder.map { .text($0.text) } ?? .null), ("start_ticks", .count(startTicks)),
+            ("version", .text(version)),
             ("since", .text(CalendarTime.text(of: since))), ("ready", .flag(isReady)), ("mode", .text(mode)),
             (
                 "policy",

@@ -4,15 +4,36 @@ internal import LinuxIO
 internal import Retention
 internal import SystemdSupport
 
-// Free space: asked seldom while nothing grows, often while a download nears the floor.
-extension DaemonLoop {
-    private struct SpaceLook: Sendable {
-        var free: UInt64
-        var total: UInt64
-        var filesystem: UInt64
-        var present: [BytePath: UInt64]
+/// What was measured of a cache's filesystem.
+struct SpaceLook: Sendable {
+    var free: UInt64
+    var total: UInt64
+    var filesystem: UInt64
+    /// Bytes on the disk of the downloads that are still there.
+    var present: [BytePath: UInt64]
+
+    static func present(of downloads: [LiveDownload], in root: CacheRoot) -> [BytePath: UInt64] {
+        var present: [BytePath: UInt64] = [:]
+        for download in downloads {
+            if let stat = try? root.stat(at: download.location) { present[download.location] = stat.allocated }
+        }
+        return present
     }
 
+    /// Bytes that downloads still need now.
+    static func remaining(of downloads: [LiveDownload], in root: CacheRoot) -> UInt64 {
+        let present = present(of: downloads, in: root)
+        return downloads.reduce(UInt64(0)) { sum, download in
+            var download = download
+            guard let bytes = present[download.location] else { return sum }
+            download.present = bytes
+            return sum &+ download.remaining
+        }
+    }
+}
+
+// Free space: asked seldom while nothing grows, often while a download nears the floor.
+extension DaemonLoop {
     func lookAtSpace(_ cache: WatchedCache, _ now: UInt64) {
         guard cache.presence == .present, cache.isInventoryDone, !cache.space.isLooking, now >= cache.space.nextLook,
             let looker = looker(cache)
@@ -25,13 +46,9 @@ extension DaemonLoop {
                 guard let root = try? looker.openRoot(), let filesystem = try? root.currentFilesystem() else {
                     return nil
                 }
-                var present: [BytePath: UInt64] = [:]
-                for download in downloads {
-                    if let stat = try? root.stat(at: download.location) { present[download.location] = stat.allocated }
-                }
                 return SpaceLook(
                     free: filesystem.availableBytes, total: filesystem.totalBytes, filesystem: filesystem.id,
-                    present: present)
+                    present: SpaceLook.present(of: downloads, in: root))
             },
             then: { loop, cache, look in
                 cache.space.isLooking = false

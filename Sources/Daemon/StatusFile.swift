@@ -64,12 +64,17 @@ public enum StatusFile {
     }
 
     /// The folders in which a command looks for one, the likeliest first.
-    public static func candidates(environment: [String: String], state: BytePath?) -> [BytePath] {
+    ///
+    /// - Parameters:
+    ///   - state: the folder of this user's ledger.
+    ///   - user: this user's name: an instance of the service is called after it.
+    public static func candidates(environment: [String: String], state: BytePath?, user: String?) -> [BytePath] {
         var folders: [BytePath] = []
         if let own = folder(environment: environment, state: state) { folders.append(own) }
         if let runtime = environment["XDG_RUNTIME_DIR"], runtime.hasPrefix("/") {
             folders.append(BytePath(runtime).appending("hfjanitor"))
         }
+        if let user, !user.contains("/") { folders.append(BytePath("/run/hfjanitor@" + user)) }
         folders += ["/run/hfjanitor", "/var/lib/hfjanitor"]
         if let state { folders.append(state) }
         return folders

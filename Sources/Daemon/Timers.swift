@@ -45,6 +45,7 @@ extension DaemonLoop {
             if cache.scrub.progress != nil { consider(timers.scrubShown) }
         }
         for pass in passes.values where !pass.isRunning { consider(pass.next) }
+        consider(nextRehearsal)
         return next
     }
 
@@ -53,6 +54,7 @@ extension DaemonLoop {
         // What is being looked at is not looked at twice.
         consider(cache.live.filter { !cache.beingLookedAt.contains($0.key) }.values.map(\.nextLook).min())
         if !cache.space.isLooking { consider(cache.space.nextLook) }
+        if mayRepair(cache) { consider(cache.repairs.values.compactMap(\.next).min()) }
         if mayScrub(cache) { consider(cache.scrub.nextLook) }
     }
 
@@ -69,8 +71,10 @@ extension DaemonLoop {
             lookForHangs(cache, now)
             lookAtSpace(cache, now)
             scrubIfDue(cache, now)
+            repairIfDue(cache, now)
         }
         for group in passes.keys.sorted() { runPassIfDue(group, now) }
+        rehearseIfDue(now)
         if now >= timers.openFlush { flushOpens() }
         if now >= timers.openerLook { lookForOpeners(now) }
         if now >= timers.watchNote { noteWatching(now) }
@@ -99,6 +103,7 @@ extension DaemonLoop {
         guard isDone || age > Timers.longestStart else { return }
         isReady = true
         isStatusStale = true
+        timers.watchNote = now
         showStatus(now)
         notifier.send(.ready, .status(statusText))
         let repos = caches.reduce(0) { $0 + $1.repos.count }

@@ -43,6 +43,8 @@ final class WatchedCache {
     var repos: [BytePath: KnownRepo] = [:]
     /// Which blobs are links to a payload: their repos' folders and names.
     var payloadUsers: [BytePath: [BytePath: BytePath]] = [:]
+    /// What each repo looked like in the last look at everything: `RepoLook.structure`.
+    var structures: [BytePath: Int] = [:]
     var isInventoryDone = false
     var bytes: UInt64 = 0
     var reclaimableBytes: UInt64 = 0
@@ -67,6 +69,8 @@ final class WatchedCache {
     var isFullLookStale = false
     /// Whether every repo is to be read anew when the whole was looked at.
     var isToBeReadAnew = false
+    /// How long after lost events the whole is looked at. Where our own reading loses the next ones, it grows.
+    var rescanPause = Timers.second
     var lookProgress: VerificationProgress?
     var lastProgress: (value: Int, since: UInt64) = (0, 0)
     var lastFullLookDuration: UInt64 = 0
@@ -76,6 +80,14 @@ final class WatchedCache {
     var isReading = false
 
     var scrub = ScrubState()
+
+    /// Repairs; made when the first is needed.
+    var repairer: Worker?
+    /// Repos with something to repair: when to try.
+    var repairs: [BytePath: RepairSchedule] = [:]
+    var isRepairing = false
+    /// Ends the repair that is under way.
+    var repairCancellation: Cancellation?
 
     // MARK: space
 
@@ -100,11 +112,13 @@ final class WatchedCache {
         measuring.stop(droppingJobs: droppingJobs)
         reading?.stop(droppingJobs: droppingJobs)
         scrub.cancellation?.cancel()
+        repairCancellation?.cancel()
         scrubbing?.stop(droppingJobs: droppingJobs)
+        repairer?.stop(droppingJobs: droppingJobs)
     }
 
     var isIdle: Bool {
-        [verifying, enforcing, measuring, reading, scrubbing, answering].allSatisfy { $0?.isIdle ?? true }
+        [verifying, enforcing, measuring, reading, scrubbing, repairer, answering].allSatisfy { $0?.isIdle ?? true }
     }
 
     /// How many looks are waiting or under way.
@@ -163,6 +177,6 @@ struct SpaceState {
 
     /// Below this hardly anything is free: 5 GB unless the policy says otherwise, and of a small disk a twentieth.
     func critical(_ policy: CachePolicy) -> UInt64 {
-        policy.criticalFree?.bytes(of: total) ?? min(5_000_000_000, total / 20)
+        policy.criticalFreeBytes(of: total)
     }
 }

@@ -21,7 +21,7 @@ extension DaemonLoop {
         case .overflow:
             cache.isFullLookStale = true
             cache.isToBeReadAnew = true
-            planFullLook(cache, at: now &+ Timers.second)
+            planFullLook(cache, at: now &+ cache.rescanPause)
         case .armed:
             // The root is there: this comes for a new one too.
             becomePresent(cache)
@@ -105,6 +105,22 @@ extension DaemonLoop {
         JournalEvent(
             .watchDegraded, priority: .notice, "\(cache.path.display) \(words)",
             EventFields(cache: cache.path, code: code))
+    }
+
+    /// A cache that is read-only is watched like any other; only where the policy wants something removed is it a
+    /// condition.
+    func judgeWritability(_ cache: WatchedCache) {
+        guard cache.isReadOnly, inForce.policy.mode == .enforce, hasWork(cache) else {
+            clear(
+                .init(scope: cache.path.display, code: "read-only"),
+                saying: restored(cache, "read-only", "need not be written to, or can be"))
+            return
+        }
+        raise(
+            condition(
+                cache, "read-only", .warning,
+                "\(cache.path.display) is read-only for the daemon, which can remove nothing there: name it in "
+                    + "ReadWritePaths= (systemctl edit hfjanitor) and restart, or mount it writable"))
     }
 
     func planFullLook(_ cache: WatchedCache, at time: UInt64) {

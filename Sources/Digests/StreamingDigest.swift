@@ -23,7 +23,9 @@ public struct DigestLengthMismatch: Error, Sendable, Hashable {
 /// A digest of content that comes in pieces.
 ///
 /// The length is declared beforehand: git's digest begins with it.
-public struct StreamingDigest: ~Copyable {
+///
+/// It has one owner, who alone reaches what the pointers lead to: so it may go from thread to thread.
+public struct StreamingDigest: ~Copyable, @unchecked Sendable {
     /// The digest that is computed.
     public let algorithm: DigestAlgorithm
     /// The length that was declared.

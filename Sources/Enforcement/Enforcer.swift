@@ -89,7 +89,7 @@ public final class Enforcer: Sendable {
     }
 
     /// The same, where a refusal of the Hub is only what it last said: it is asked again right before anything goes.
-    private var factsForEnforcing: [CacheFacts] {
+    var factsForEnforcing: [CacheFacts] {
         factsForPlanning.map { facts in
             var facts = facts
             for index in facts.revisions.indices {
@@ -99,7 +99,7 @@ public final class Enforcer: Sendable {
         }
     }
 
-    private func planner(_ facts: [CacheFacts], _ learned: [Item: [Kept]]) -> Planner {
+    func planner(_ facts: [CacheFacts], _ learned: [Item: [Kept]]) -> Planner {
         Planner(
             policy: settings.policy, caches: facts, now: settings.now, clock: settings.clock, room: settings.room,
             formerPolicy: settings.formerPolicy, extraKeepers: learned)
@@ -128,8 +128,8 @@ public final class Enforcer: Sendable {
     }
 
     /// Asks the Hub whether it would give a revision back, and remembers what it says. Silence says nothing of the revision.
-    private func ask(_ item: Item, _ askHub: (HubQuestion) -> HubReply) -> HubReply {
-        guard case .revision(let cache, let index) = item, let question = caches[cache].questions[index] else {
+    func ask(_ item: Item, _ askHub: (HubQuestion) -> HubReply) -> HubReply {
+        guard let question = question(of: item) else {
             return .refused(reason: "nothing in it has an etag to ask the Hub for")
         }
         let reply = askHub(question)
@@ -139,6 +139,12 @@ public final class Enforcer: Sendable {
         case .none: break
         }
         return reply
+    }
+
+    /// What the Hub is asked about an item.
+    func question(of item: Item) -> HubQuestion? {
+        guard case .revision(let cache, let index) = item else { return nil }
+        return caches[cache].questions[index]
     }
 
     private func note(_ question: HubQuestion, _ verdict: HubAnswer.Verdict, reason: String) {

@@ -231,10 +231,3 @@ struct FactsBuilder {
         }
     }
 }
-
-extension CachePolicy {
-    /// Whether a linked folder leads to where `also` says it may.
-    func lists(_ link: LinkedFolder) -> Bool {
-        also.contains { link.physicalPath == $0 || link.physicalPath.relative(to: $0) != nil }
-    }
-}

@@ -46,9 +46,15 @@ struct RememberedCache: Sendable {
         for (repo, files) in ledger.repairAttempts(cache: cache) {
             exhaustedRepairs[BytePath(repo)] = Set(files.filter { $0.count >= attempts }.map(\.commit))
         }
-        for (_, repoAnswers) in ledger.hubAnswers(
-            askedSince: Timestamp(nanoseconds: now.nanoseconds &- Self.answerLifetime))
-        {
+        answers = Self.answers(in: ledger, since: Timestamp(nanoseconds: now.nanoseconds &- Self.answerLifetime))
+        watchedSince = ledger.watchedSince(cache: cache)
+        knownSince = ledger.knownSince(cache: cache)
+    }
+
+    /// What the Hub said since a time.
+    static func answers(in ledger: Ledger, since: Timestamp) -> [HubQuestion: HubStanding] {
+        var answers: [HubQuestion: HubStanding] = [:]
+        for (_, repoAnswers) in ledger.hubAnswers(askedSince: since) {
             for answer in repoAnswers {
                 guard let id = RepoID(folder: BytePath(answer.repo)) else { continue }
                 let question = HubQuestion(
@@ -60,8 +66,7 @@ struct RememberedCache: Sendable {
                 }
             }
         }
-        watchedSince = ledger.watchedSince(cache: cache)
-        knownSince = ledger.knownSince(cache: cache)
+        return answers
     }
 
     private mutating func note(_ times: [Timestamp], of thing: OpenedThing, in folder: BytePath) {

@@ -239,3 +239,18 @@ package func decimalText(_ whole: UInt64, _ fraction: UInt64, digits: Int) -> St
     while text.hasSuffix("0") { text.removeLast() }
     return "\(whole).\(text)"
 }
+
+/// A size for a person: powers of 1000, the unit spelled out.
+public func formatBytes(_ bytes: UInt64) -> String {
+    guard bytes >= 1000 else { return "\(bytes) B" }
+    let units = ["kB", "MB", "GB", "TB", "PB", "EB"]
+    var value = Double(bytes) / 1000
+    var unit = 0
+    while value >= 999.95, unit + 1 < units.count {
+        value /= 1000
+        unit += 1
+    }
+    // Rounded by hand: this module links no mathematics.
+    let tenths = Int(value * 10 + 0.5)
+    return value >= 100 ? "\(Int(value + 0.5)) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
+}

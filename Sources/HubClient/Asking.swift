@@ -17,6 +17,8 @@ struct AskOptions {
     var followsAnywhere = false
     /// The offset to start at; 0 asks for the whole.
     var offset: UInt64 = 0
+    /// How many bytes to ask for; nil asks for all to the end.
+    var count: UInt64?
     /// When all must be over.
     var deadline: ContinuousClock.Instant?
 }
@@ -42,16 +44,18 @@ extension HubClient {
             var request = ExchangeRequest(address: address, isHead: options.isHead)
             request.token = hasLeft ? nil : endpoint.token(token, for: address.origin)
             request.offset = options.offset
+            request.count = options.count
             request.deadline = options.deadline
             let head: ResponseHead
+            let asked = clock.now()
             do throws(ExchangeFailure) {
                 head = try exchange(request, cancellation, onHead: onHead, onBody: onBody)
             } catch {
-                if error.isTheServers { health.failed(address.origin, now: clock.now(), settings) }
+                if error.isTheServers { health.failed(address.origin, since: asked, now: clock.now(), settings) }
                 throw silence(error)
             }
             guard head.isRedirect else {
-                try judge(head, from: address.origin, isHub: !hasLeft)
+                try judge(head, from: address.origin, isHub: !hasLeft, asked: asked)
                 return (head, address, nil)
             }
             health.answered(address.origin)

@@ -48,6 +48,18 @@ extension HubClient {
     func locate(
         _ file: BytePath, repo: RepoID, commit: CommitHash, at endpoint: HubEndpoint, _ cancellation: Cancellation
     ) throws(AskFailure) -> LocatedFile {
+        let start = try address(of: file, repo: repo, commit: commit, at: endpoint)
+        let (head, address, target) = try ask(start, at: endpoint, AskOptions(isHead: true), cancellation)
+        let found: HubFileMetadata
+        do throws(ExchangeFailure) { found = try metadata(head, leads: target != nil) } catch { throw silence(error) }
+        guard found.commit == commit else { throw .refused(.otherCommit(found.commit)) }
+        return LocatedFile(metadata: found, content: target ?? address)
+    }
+
+    /// A file's `resolve` address.
+    func address(
+        of file: BytePath, repo: RepoID, commit: CommitHash, at endpoint: HubEndpoint
+    ) throws(AskFailure) -> WebAddress {
         let components = file.bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         guard components.allSatisfy({ !$0.isEmpty && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8) }),
             !file.bytes.contains(0)
@@ -56,21 +68,19 @@ extension HubClient {
         let path =
             "/\(prefix)\(repo.name)/resolve/\(commit.hex)/\(percentEncoded(file.bytes, keepingSlash: true))"
         guard let start = endpoint.address(of: path) else { throw .refused(.unaskableName) }
-        let (head, address, target) = try ask(start, at: endpoint, AskOptions(isHead: true), cancellation)
-        let found: LocatedFile
-        do throws(ExchangeFailure) {
-            guard let stated = try head.value("x-repo-commit") else { throw .malformed("no X-Repo-Commit") }
-            guard let answered = CommitHash(stated) else { throw .malformed("an X-Repo-Commit that is no commit") }
-            guard let etag = try etag(of: head) else { throw .malformed("no ETag") }
-            var size = try head.number("x-linked-size")
-            // The length of a redirect's own body says nothing.
-            if size == nil, target == nil { size = try head.number("content-length") }
-            let metadata = HubFileMetadata(etag: etag, size: size, commit: answered)
-            found = LocatedFile(metadata: metadata, content: target ?? address)
-        } catch {
-            throw silence(error)
-        }
-        guard found.metadata.commit == commit else { throw .refused(.otherCommit(found.metadata.commit)) }
-        return found
+        return start
+    }
+
+    /// What the Hub's answer says of a file.
+    ///
+    /// - Parameter leads: whether it is a redirect to elsewhere.
+    func metadata(_ head: ResponseHead, leads: Bool) throws(ExchangeFailure) -> HubFileMetadata {
+        guard let stated = try head.value("x-repo-commit") else { throw .malformed("no X-Repo-Commit") }
+        guard let answered = CommitHash(stated) else { throw .malformed("an X-Repo-Commit that is no commit") }
+        guard let etag = try etag(of: head) else { throw .malformed("no ETag") }
+        var size = try head.number("x-linked-size")
+        // The length of a redirect's own body, or of a part, says nothing of the whole's.
+        if size == nil, !leads, head.status == 200 { size = try head.number("content-length") }
+        return HubFileMetadata(etag: etag, size: size, commit: answered)
     }
 }

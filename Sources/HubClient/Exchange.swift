@@ -32,6 +32,8 @@ struct ExchangeRequest {
     var token: HubToken?
     /// The offset to start at; 0 asks for the whole.
     var offset: UInt64 = 0
+    /// How many bytes to ask for, at least one; nil asks for all to the end.
+    var count: UInt64?
     /// When the exchange must be over.
     var deadline: ContinuousClock.Instant?
 }
@@ -154,7 +156,11 @@ final class Exchange {
         certificates: (path: String, isFolder: Bool)?
     ) throws(ExchangeFailure) {
         var lines = ["Accept-Encoding: identity", "Accept: */*"]
-        if request.offset > 0 { lines.append("Range: bytes=\(request.offset)-") }
+        if let count = request.count {
+            lines.append("Range: bytes=\(request.offset)-\(request.offset + count - 1)")
+        } else if request.offset > 0 {
+            lines.append("Range: bytes=\(request.offset)-")
+        }
         if request.json != nil { lines.append("Content-Type: application/json") }
         if let token = request.token { lines.append("Authorization: Bearer \(token.value)") }
         var headers: UnsafeMutablePointer<curl_slist>?

@@ -2,19 +2,34 @@ internal import CCurl
 internal import HubCache
 internal import LinuxIO
 
-/// Asks the Hub over libcurl.
-///
-/// Every call blocks, so a client belongs to a thread of its own; connections stay open from call to call. Redirects are
-/// followed by hand: the token goes to the endpoint's own origin and nowhere else, and nothing leads from https to http.
-public final class HubClient {
-    /// Where to ask, in this order.
-    public let endpoints: [HubEndpoint]
+/// What clients of the Hub work with, to make one for every thread that asks.
+public struct HubAccess: Sendable {
+    let endpoints: [HubEndpoint]
     let settings: HubSettings
     let clock: HubClock
     let health: HubHealth
     let token: HubToken?
     let isOffline: Bool
-    private let certificates: (path: String, isFolder: Bool)?
+    let certificates: (path: String, isFolder: Bool)?
+
+    /// Makes a client.
+    public func makeClient() -> HubClient { HubClient(self) }
+}
+
+/// Asks the Hub over libcurl.
+///
+/// Every call blocks, so a client belongs to a thread of its own; connections stay open from call to call. Redirects are
+/// followed by hand: the token goes to the endpoint's own origin and nowhere else, and nothing leads from https to http.
+public final class HubClient {
+    /// Makes clients like this one.
+    public let access: HubAccess
+    /// Where to ask, in this order.
+    public var endpoints: [HubEndpoint] { access.endpoints }
+    var settings: HubSettings { access.settings }
+    var clock: HubClock { access.clock }
+    var health: HubHealth { access.health }
+    var token: HubToken? { access.token }
+    var isOffline: Bool { access.isOffline }
     private let handle: EasyHandle?
 
     /// Makes a client.
@@ -24,22 +39,25 @@ public final class HubClient {
     ///   - endpoints: where to ask, in this order; nil for the environment's.
     ///   - token: a token for this client alone, in place of the environment's.
     ///   - health: shared by all clients of the process.
-    public init(
+    public convenience init(
         environment: HubEnvironment, endpoints: [HubEndpoint]? = nil, token: HubToken? = nil, health: HubHealth,
         settings: HubSettings = HubSettings(), clock: HubClock = .system
     ) {
-        self.endpoints = endpoints ?? (try? [environment.endpoint.get()]) ?? []
-        self.token = token ?? environment.token
-        self.isOffline = environment.isOffline
-        self.health = health
-        self.settings = settings
-        self.clock = clock
-        self.handle = EasyHandle()
-        self.certificates = environment.certificates.map { path in
+        let certificates = environment.certificates.map { path in
             // What cannot be opened as a folder is left to libcurl to complain about.
             let folder = try? OwnedDescriptor.open(trustedPath: path, options: .directory)
             return (path.text, folder != nil)
         }
+        self.init(
+            HubAccess(
+                endpoints: endpoints ?? (try? [environment.endpoint.get()]) ?? [], settings: settings, clock: clock,
+                health: health, token: token ?? environment.token, isOffline: environment.isOffline,
+                certificates: certificates))
+    }
+
+    fileprivate init(_ access: HubAccess) {
+        self.access = access
+        handle = EasyHandle()
     }
 
     /// One request and its answer.
@@ -53,7 +71,7 @@ public final class HubClient {
         if cancellation.isCancelled { throw .cancelled }
         guard let handle else { throw .network("libcurl could not be initialised") }
         let exchange = Exchange(request, settings, clock, cancellation, onHead: onHead, onBody: onBody)
-        try handle.perform(request, exchange, settings, certificates: certificates)
+        try handle.perform(request, exchange, settings, certificates: access.certificates)
         return exchange.head
     }
 }

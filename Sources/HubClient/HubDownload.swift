@@ -62,40 +62,106 @@ extension HubClient {
             return true
         }
         try inRounds(rounds, cancellation) { (endpoint) throws(AskFailure) in
+            if state.isTooLong { throw .refused(.otherLength) }
+            let attempt = Attempt(endpoint: endpoint, deadline: deadline, speedLimit: speedLimit, cancellation)
+            if download.isSmall, state.received < download.size {
+                return try fetchFromHub(state, attempt)
+            }
             let found = try locate(
                 download.file, repo: download.repo, commit: download.commit, at: endpoint, cancellation)
-            guard found.metadata.etag == download.etag else { throw .refused(.otherEtag(found.metadata.etag)) }
-            if let size = found.metadata.size, size != download.size {
-                throw .refused(.otherLength)
-            }
-            if state.isTooLong { throw .refused(.otherLength) }
+            if let refusal = download.refusal(found.metadata) { throw .refused(refusal) }
             if state.received == download.size { return }
-            try fetch(found.content, at: endpoint, state, deadline, speedLimit, cancellation)
+            try fetch(found.content, state, attempt)
         }
     }
 
-    /// One attempt.
-    private func fetch(
-        _ address: WebAddress, at endpoint: HubEndpoint, _ state: DownloadState, _ deadline: ContinuousClock.Instant,
-        _ speedLimit: HubSpeedLimit?, _ cancellation: Cancellation
-    ) throws(AskFailure) {
-        var options = AskOptions(followsAnywhere: true)
+    /// Asks for the content at once: one request says what it is and gives it, where it does not lead elsewhere.
+    private func fetchFromHub(_ state: DownloadState, _ attempt: Attempt) throws(AskFailure) {
+        let download = state.download
+        let start = try address(
+            of: download.file, repo: download.repo, commit: download.commit, at: attempt.endpoint)
+        var options = AskOptions()
         options.offset = state.avoidsRanges ? 0 : state.received
-        options.deadline = deadline
+        options.deadline = attempt.deadline
+        var refusal: HubRefusal?
+        let answer: (head: ResponseHead, address: WebAddress, target: WebAddress?)
         do throws(AskFailure) {
-            _ = try ask(
-                address, at: endpoint, options, cancellation,
-                onHead: { (head) throws(ExchangeFailure) in try state.begin(head, offset: options.offset) },
+            answer = try ask(
+                start, at: attempt.endpoint, options, attempt.cancellation,
+                onHead: { (head) throws(ExchangeFailure) in
+                    if head.status == 200 || head.status == 206 {
+                        refusal = download.refusal(try self.metadata(head, leads: false))
+                        if refusal != nil { throw .enough }
+                    }
+                    try state.begin(head, offset: options.offset)
+                },
                 onBody: { [clock] (_, bytes) throws(ExchangeFailure) in
                     try state.take(bytes)
-                    speedLimit?.wait(for: bytes.count, clock, cancellation)
+                    attempt.speedLimit?.wait(for: bytes.count, clock, attempt.cancellation)
                 })
         } catch {
             throw state.isTooLong ? .refused(.otherLength) : error
         }
-        guard state.received == state.download.size else {
-            throw .silent(.incomplete(received: state.received, expected: state.download.size))
+        if answer.target != nil {
+            do throws(ExchangeFailure) {
+                refusal = download.refusal(try metadata(answer.head, leads: true))
+            } catch {
+                throw silence(error)
+            }
         }
+        if let refusal { throw .refused(refusal) }
+        if let target = answer.target { return try fetch(target, state, attempt) }
+        try state.requireWhole()
+    }
+
+    /// Fetches from where the Hub said that the content is.
+    private func fetch(_ address: WebAddress, _ state: DownloadState, _ attempt: Attempt) throws(AskFailure) {
+        var options = AskOptions(followsAnywhere: true)
+        options.offset = state.avoidsRanges ? 0 : state.received
+        options.deadline = attempt.deadline
+        do throws(AskFailure) {
+            _ = try ask(
+                address, at: attempt.endpoint, options, attempt.cancellation,
+                onHead: { (head) throws(ExchangeFailure) in try state.begin(head, offset: options.offset) },
+                onBody: { [clock] (_, bytes) throws(ExchangeFailure) in
+                    try state.take(bytes)
+                    attempt.speedLimit?.wait(for: bytes.count, clock, attempt.cancellation)
+                })
+        } catch {
+            throw state.isTooLong ? .refused(.otherLength) : error
+        }
+        try state.requireWhole()
+    }
+}
+
+/// One attempt at a download: of whom, and how.
+private struct Attempt {
+    let endpoint: HubEndpoint
+    let deadline: ContinuousClock.Instant
+    let speedLimit: HubSpeedLimit?
+    let cancellation: Cancellation
+
+    init(
+        endpoint: HubEndpoint, deadline: ContinuousClock.Instant, speedLimit: HubSpeedLimit?,
+        _ cancellation: Cancellation
+    ) {
+        self.endpoint = endpoint
+        self.deadline = deadline
+        self.speedLimit = speedLimit
+        self.cancellation = cancellation
+    }
+}
+
+extension HubDownload {
+    /// Whether the Hub sends it itself: what git keeps, and no large file's storage.
+    fileprivate var isSmall: Bool { etag.bytes.count == 40 }
+
+    /// Why what the Hub has is not this.
+    fileprivate func refusal(_ found: HubFileMetadata) -> HubRefusal? {
+        if found.commit != commit { return .otherCommit(found.commit) }
+        if found.etag != etag { return .otherEtag(found.etag) }
+        if let stated = found.size, stated != size { return .otherLength }
+        return nil
     }
 }
 
@@ -148,6 +214,13 @@ private final class DownloadState {
     private func isRange(_ stated: String?, from offset: UInt64) -> Bool {
         let range = "bytes \(offset)-\(download.size - 1)/"
         return stated == range + "\(download.size)" || stated == range + "*"
+    }
+
+    /// - Throws: when the content ended too early.
+    func requireWhole() throws(AskFailure) {
+        guard received == download.size else {
+            throw .silent(.incomplete(received: received, expected: download.size))
+        }
     }
 
     func take(_ bytes: Span<UInt8>) throws(ExchangeFailure) {

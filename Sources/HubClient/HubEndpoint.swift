@@ -31,6 +31,9 @@ public struct HubEndpoint: Sendable, Hashable, CustomStringConvertible {
     /// The origin and path, safe to show.
     public var description: String { address.origin.description + (address.path == "/" ? "" : address.path) }
 
+    /// Whether two endpoints have scheme, host and port in common, so that who may see a token of one sees that of the other.
+    public func hasOrigin(of other: HubEndpoint) -> Bool { origin == other.origin }
+
     /// Scheme, host and port.
     var origin: WebOrigin { address.origin }
 

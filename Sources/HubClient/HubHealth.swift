@@ -5,6 +5,7 @@ internal import Synchronization
 public final class HubHealth: Sendable {
     private struct State {
         var failures = 0
+        var lastFailure: ContinuousClock.Instant?
         var restsUntil: ContinuousClock.Instant?
     }
 
@@ -32,10 +33,16 @@ public final class HubHealth: Sendable {
     }
 
     /// It failed. After so many failures in a row it rests; then one more failure is enough to rest again.
-    func failed(_ origin: WebOrigin, now: ContinuousClock.Instant, _ settings: HubSettings) {
+    ///
+    /// - Parameter start: when it was asked. What broke several exchanges at once was one failure.
+    func failed(
+        _ origin: WebOrigin, since start: ContinuousClock.Instant, now: ContinuousClock.Instant, _ settings: HubSettings
+    ) {
         states.withLock { states in
             Self.makeRoom(in: &states)
             var state = states[origin] ?? State()
+            if let last = state.lastFailure, start < last { return }
+            state.lastFailure = now
             state.failures = min(state.failures + 1, settings.breakerFailures)
             if state.failures >= settings.breakerFailures {
                 state.restsUntil = max(state.restsUntil ?? now, now + settings.breakerRest)

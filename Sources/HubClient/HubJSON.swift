@@ -1,7 +1,7 @@
-internal import HubCache
+package import HubCache
 
 /// A JSON value as a server sent it. Text and keys are bytes: two keys that differ only in Unicode's normal form are two.
-enum HubJSON: Sendable, Hashable {
+package enum HubJSON: Sendable, Hashable {
     case null
     case boolean(Bool)
     /// The digits as they stand there.
@@ -25,8 +25,16 @@ enum HubJSON: Sendable, Hashable {
         guard reader.position == bytes.count else { throw reader.failure }
     }
 
+    /// Reads a document of a repo as the other initialiser reads an answer.
+    ///
+    /// - Parameter document: bounded by the caller.
+    /// - Returns: nil when it is not JSON.
+    package init?(document: [UInt8]) {
+        do throws(ExchangeFailure) { try self.init(document) } catch { return nil }
+    }
+
     /// A member of an object; nil when it is absent or null, or this is no object.
-    subscript(_ key: BytePath) -> HubJSON? {
+    package subscript(_ key: BytePath) -> HubJSON? {
         guard case .object(let members) = self, let member = members[key], member != .null else { return nil }
         return member
     }
@@ -34,11 +42,11 @@ enum HubJSON: Sendable, Hashable {
     /// A string's bytes.
     var bytes: [UInt8]? { if case .string(let bytes) = self { bytes } else { nil } }
     /// A string as text.
-    var text: String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
+    package var text: String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
     /// A truth value.
-    var truth: Bool? { if case .boolean(let value) = self { value } else { nil } }
+    package var truth: Bool? { if case .boolean(let value) = self { value } else { nil } }
     /// A number without sign, fraction and exponent.
-    var count: UInt64? {
+    package var count: UInt64? {
         if case .number(let digits) = self { decimal(String(decoding: digits, as: UTF8.self)) } else { nil }
     }
 }

@@ -21,6 +21,8 @@ public struct HubRepoInfo: Sendable, Hashable {
     public let gating: HubGating
     /// Whether the Hub has disabled it.
     public let isDisabled: Bool
+    /// The licence that its card names, such as `apache-2.0`; the publisher's word.
+    public let license: String?
 }
 
 /// A file of a commit, as the Hub lists it.
@@ -63,7 +65,7 @@ extension HubClient {
                 // A kind that is not known yet is a condition all the same.
                 gating: gated?.text.map { HubGating(rawValue: $0) ?? .manual }
                     ?? (gated?.truth == true ? .manual : .open),
-                isDisabled: page.json["disabled"]?.truth ?? false)
+                isDisabled: page.json["disabled"]?.truth ?? false, license: license(in: page.json["tags"]))
         }
     }
 
@@ -123,6 +125,14 @@ extension HubClient {
     }
 }
 
+/// The licence among a repo's tags, `license:apache-2.0`.
+private func license(in tags: HubJSON?) -> String? {
+    guard case .array(let tags) = tags else { return nil }
+    let prefix = "license:"
+    let tag = tags.lazy.compactMap(\.text).first { $0.hasPrefix(prefix) && $0.utf8.count <= 100 }
+    return tag.map { String($0.dropFirst(prefix.utf8.count)) }
+}
+
 /// Refuses a body that was compressed although nobody asked for that.
 func requireIdentity(_ head: ResponseHead) throws(ExchangeFailure) {
     if let encoding = try head.value("content-encoding"), encoding.lowercased() != "identity" {
@@ -175,7 +185,7 @@ private struct Listing {
 }
 
 /// Whether a path is one that a file of a repo may have, and cannot leave the folder it is put in.
-func isRepoPath(_ bytes: [UInt8]) -> Bool {
+package func isRepoPath(_ bytes: [UInt8]) -> Bool {
     guard (1...4095).contains(bytes.count), !bytes.contains(0) else { return false }
     return bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy {
         (1...255).contains($0.count) && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8)

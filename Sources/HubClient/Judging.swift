@@ -28,7 +28,9 @@ extension HubClient {
     ///
     /// What it says about the origin's health is remembered. What another host than the Hub says about permission is about a
     /// signed address, which ends some day, and not about the file.
-    func judge(_ head: ResponseHead, from origin: WebOrigin, isHub: Bool) throws(AskFailure) {
+    func judge(
+        _ head: ResponseHead, from origin: WebOrigin, isHub: Bool, asked: ContinuousClock.Instant
+    ) throws(AskFailure) {
         let now = clock.now()
         switch head.status {
         case 408, 429, 500...599:
@@ -40,7 +42,7 @@ extension HubClient {
                 health.answered(origin)
                 throw .silent(.rateLimited(retryAfter: wait))
             }
-            health.failed(origin, now: now, settings)
+            health.failed(origin, since: asked, now: now, settings)
             throw .silent(.serverError(status: head.status, retryAfter: wait))
         default: health.answered(origin)
         }

@@ -88,6 +88,20 @@ extension OwnedDescriptor {
         }
     }
 
+    /// Makes a symbolic link.
+    ///
+    /// - Parameter text: where it leads; it is not looked at.
+    /// - Throws: `SystemCallFailure` as symlinkat(2); `EEXIST` when the name exists.
+    public borrowing func makeLink(_ name: BytePath, to text: BytePath) throws(SystemCallFailure) {
+        try requireComponent(name)
+        let directory = raw
+        _ = try checked("symlink", name) {
+            unsafe withCName(text) { text in
+                unsafe withCName(name) { unsafe hfj_make_link(text, directory, $0) }
+            }
+        }
+    }
+
     /// Takes a name away that is not a directory's.
     ///
     /// - Throws: `SystemCallFailure` as unlinkat(2).
@@ -154,12 +168,61 @@ extension OwnedDescriptor {
         }
     }
 
+    /// Writes all bytes at the descriptor's place in the file.
+    ///
+    /// - Throws: `SystemCallFailure` as write(2); some of the bytes may have been written then.
+    public borrowing func write(_ bytes: Span<UInt8>) throws(SystemCallFailure) {
+        let descriptor = raw
+        var written = 0
+        while written < bytes.count {
+            let count = try checked("write", .empty) {
+                unsafe bytes.withUnsafeBytes { buffer in
+                    guard let base = buffer.baseAddress else { return 0 }
+                    return unsafe hfj_write(descriptor, base + written, buffer.count - written)
+                }
+            }
+            guard count > 0 else { throw SystemCallFailure(call: "write", errno: EIO, subject: .empty) }
+            written += count
+        }
+    }
+
+    /// Cuts the file off.
+    ///
+    /// - Throws: `SystemCallFailure` as ftruncate(2).
+    public borrowing func truncate(to size: UInt64) throws(SystemCallFailure) {
+        let descriptor = raw
+        _ = try checked("truncate", .empty) { hfj_truncate(descriptor, size) }
+    }
+
+    /// Where the first part begins that was never written, as clients leave it that write several parts at once; the size where
+    /// there is none. Moves the descriptor's place in the file.
+    ///
+    /// - Throws: `SystemCallFailure` as lseek(2).
+    public borrowing func firstHole() throws(SystemCallFailure) -> UInt64 {
+        let descriptor = raw
+        return UInt64(try checked("lseek", .empty) { hfj_first_hole(descriptor) })
+    }
+
+    /// Gives this empty file the content of another one without copying it.
+    ///
+    /// - Throws: `SystemCallFailure` as ioctl(2) with FICLONE; where the filesystem cannot, or the two are on different ones.
+    public borrowing func clone(from source: borrowing OwnedDescriptor) throws(SystemCallFailure) {
+        let (from, to) = (source.raw, raw)
+        _ = try checked("clone", .empty) { hfj_clone(from, to) }
+    }
+
     /// Waits until what was written, or done to the entries of this directory, is on the disk.
     ///
     /// - Throws: `SystemCallFailure` as fsync(2): what is on the disk is then unknown.
     public borrowing func synchronize() throws(SystemCallFailure) {
         let descriptor = raw
         _ = try checked("fsync", .empty) { hfj_synchronize(descriptor) }
+    }
+
+    /// Has the system begin to write a part of this file to the disk, so that `synchronize` has less to wait for. Where it cannot,
+    /// nothing is lost.
+    public borrowing func startWriteback(from offset: UInt64, count: UInt64) {
+        _ = hfj_start_writeback(raw, offset, count)
     }
 
     /// Sets the permission bits, whatever the umask says.

@@ -58,3 +58,7 @@ public func becomeOwner(of stat: FileStat) throws(SystemCallFailure) -> Bool {
     if result != 0 { throw SystemCallFailure(call: "setresuid", errno: result, subject: .empty) }
     return true
 }
+
+/// Has programs that this process starts from now on inherit none of the capabilities that a service manager gave it. To be
+/// called before a second thread starts.
+public func keepCapabilitiesFromPrograms() { hfj_clear_ambient_capabilities() }

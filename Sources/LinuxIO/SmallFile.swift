@@ -2,6 +2,13 @@ internal import CLinux
 internal import Glibc
 internal import HubCache
 
+extension [UInt8] {
+    /// Adds bytes that somebody lends.
+    public mutating func append(_ bytes: Span<UInt8>) {
+        unsafe bytes.withUnsafeBytes { unsafe append(contentsOf: $0) }
+    }
+}
+
 extension OwnedDescriptor {
     /// Reads up to a number of bytes at an offset.
     ///

@@ -6,12 +6,17 @@ import Retention
 public struct PolicyLoader: Sendable {
     private let location: PolicyLocation
     private let trusted: TrustedFile
+    private let looksAtCaches: Bool
     /// More drop-ins are a mistake.
     private static let maximumDropIns = 100
 
     /// Makes a loader.
-    public init(_ location: PolicyLocation) {
+    ///
+    /// - Parameter looksAtCaches: whether to warn of paths that are no folders. It opens them, so that a filesystem that
+    ///   hangs holds it up.
+    public init(_ location: PolicyLocation, looksAtCaches: Bool = true) {
         self.location = location
+        self.looksAtCaches = looksAtCaches
         trusted = TrustedFile(reader: location.reader)
     }
 
@@ -30,15 +35,18 @@ public struct PolicyLoader: Sendable {
         if chosen != location.machineFile {
             _ = read(location.machineFile, into: &found, givesPinsOnly: true)
         }
-        let parser = PolicyParser(home: location.home, isOffline: location.isOffline) { path in
-            do throws(SystemCallFailure) {
-                _ = try OwnedDescriptor.open(trustedPath: path, options: .directory)
-                return true
-            } catch {
-                return !error.isAbsent
-            }
-        }
+        let parser = PolicyParser(
+            home: location.home, isOffline: location.isOffline, folderExists: looksAtCaches ? Self.folderExists : nil)
         return try parser.policy(found.sources, problems: found.problems)
+    }
+
+    @Sendable private static func folderExists(_ path: BytePath) -> Bool {
+        do throws(SystemCallFailure) {
+            _ = try OwnedDescriptor.open(trustedPath: path, options: .directory)
+            return true
+        } catch {
+            return !error.isAbsent
+        }
     }
 
     private struct Found {

@@ -182,7 +182,7 @@ struct Beginning {
         guard case .partial(let etag, _) = BlobEntryName(name) else {
             return misplaced(.partial(name: name, stat: stat))
         }
-        let locks = RepoLocks(root: context.root, folders: folders, steps: context.steps)
+        let locks = RepoLocks(folders: folders, steps: context.steps)
         let held = try locks.take(etag.isEmpty ? [] : [etag])
         defer { withExtendedLifetime(held) {} }
         let kept = context.reproof(repo, nil, repo.blobsFolder.appending(name))
@@ -220,7 +220,7 @@ struct Beginning {
 
     private mutating func park(_ items: [RemovalItem], folders: RepoFolders) throws(Obstacle) -> Waiting? {
         var items = items
-        let locks = RepoLocks(root: context.root, folders: folders, steps: context.steps)
+        let locks = RepoLocks(folders: folders, steps: context.steps)
         for _ in 0..<4 {
             if items.isEmpty { return nil }
             let before = try select(items, folders).selection

@@ -33,7 +33,7 @@ final class Operation: Sendable {
         hops = blobs.compactMapValues(\.leadsTo)
     }
 
-    var locks: RepoLocks { RepoLocks(root: context.root, folders: folders, steps: context.steps) }
+    var locks: RepoLocks { RepoLocks(folders: folders, steps: context.steps) }
     var store: SharedStore { SharedStore(context: context, folders: folders) }
 
     /// Writes a decision so that it is there after a crash.

@@ -1,17 +1,17 @@
-internal import CacheScan
-internal import HubCache
-internal import LinuxIO
+package import CacheScan
+package import HubCache
+package import LinuxIO
 
 /// A repo's folder, opened to change something in it. Every path is opened beneath it, without following links.
-final class RepoFolders: Sendable {
-    let root: CacheRoot
+package final class RepoFolders: Sendable {
+    package let root: CacheRoot
     /// The folder's name in the cache root.
-    let folder: BytePath
-    let repo: OwnedDescriptor
-    let stat: FileStat
+    package let folder: BytePath
+    package let repo: OwnedDescriptor
+    package let stat: FileStat
 
     /// - Throws: `SystemCallFailure`.
-    init(root: CacheRoot, inventory: RepoInventory) throws(SystemCallFailure) {
+    package init(root: CacheRoot, inventory: RepoInventory) throws(SystemCallFailure) {
         self.root = root
         folder = inventory.folder
         repo = try root.open(
@@ -20,12 +20,12 @@ final class RepoFolders: Sendable {
     }
 
     /// Opens a folder in the repo's.
-    func open(_ path: BytePath) throws(SystemCallFailure) -> OwnedDescriptor {
+    package func open(_ path: BytePath) throws(SystemCallFailure) -> OwnedDescriptor {
         try repo.open(path.isEmpty ? "." : path, options: [.directory, .keepAccessTime])
     }
 
     /// Opens a folder that may not be there.
-    func openIfPresent(_ path: BytePath) throws(SystemCallFailure) -> OwnedDescriptor? {
+    package func openIfPresent(_ path: BytePath) throws(SystemCallFailure) -> OwnedDescriptor? {
         do throws(SystemCallFailure) {
             return try open(path)
         } catch {
@@ -35,7 +35,7 @@ final class RepoFolders: Sendable {
     }
 
     /// What `stat` says of an entry, nil when it is not there.
-    func statIfPresent(_ path: BytePath) throws(SystemCallFailure) -> FileStat? {
+    package func statIfPresent(_ path: BytePath) throws(SystemCallFailure) -> FileStat? {
         guard let folder = try openIfPresent(path.parent) else { return nil }
         return try folder.statIfPresent(path.lastComponent)
     }
@@ -59,7 +59,7 @@ final class RepoFolders: Sendable {
 
 extension OwnedDescriptor {
     /// What `stat` says of an entry of this directory, nil when it is not there.
-    borrowing func statIfPresent(_ name: BytePath) throws(SystemCallFailure) -> FileStat? {
+    package borrowing func statIfPresent(_ name: BytePath) throws(SystemCallFailure) -> FileStat? {
         do throws(SystemCallFailure) {
             return try stat(of: name)
         } catch {
@@ -68,11 +68,30 @@ extension OwnedDescriptor {
         }
     }
 
+    /// Opens a folder directly in this one, making it where it is absent, with the mode and group of another one.
+    ///
+    /// - Throws: `SystemCallFailure` when something else has the name.
+    package borrowing func folderMade(_ name: BytePath, like model: FileStat) throws(SystemCallFailure)
+        -> OwnedDescriptor
+    {
+        do throws(SystemCallFailure) {
+            try makeFolder(name, permissions: model.permissions)
+        } catch {
+            guard error.isTaken else { throw error }
+            return try open(name, options: [.directory, .keepAccessTime])
+        }
+        let made = try open(name, options: [.directory, .keepAccessTime])
+        // Who is not in the group cannot give it away; the folder is the owner's then, as a client would make it.
+        if try made.stat().gid != model.gid { try? made.setGroup(model.gid) }
+        try made.setPermissions(model.permissions)
+        return made
+    }
+
     /// Takes a name away; one that is gone already is good.
     ///
     /// - Returns: whether it was there.
     @discardableResult
-    borrowing func unlinkIfPresent(_ name: BytePath) throws(SystemCallFailure) -> Bool {
+    package borrowing func unlinkIfPresent(_ name: BytePath) throws(SystemCallFailure) -> Bool {
         do throws(SystemCallFailure) {
             try unlink(name)
             return true

@@ -1,9 +1,9 @@
 internal import CacheScan
-internal import HubCache
-internal import LinuxIO
+package import HubCache
+package import LinuxIO
 
 /// A lock file that is held for as long as this object lives.
-final class HeldLockFile: Sendable {
+package final class HeldLockFile: Sendable {
     let key: FileKey
     private let descriptor: OwnedDescriptor
 
@@ -26,7 +26,7 @@ private final class LockFolder: Sendable {
 }
 
 /// The locks of some blobs of a repo, held until this goes.
-struct HeldLocks: Sendable {
+package struct HeldLocks: Sendable {
     let etags: Set<BytePath>
     fileprivate let files: [HeldLockFile]
 
@@ -44,10 +44,21 @@ enum Obstacle: Error, Sendable {
 
 /// Takes the locks that clients take before they write a blob, by the rules of `filelock`: flock(2) on a file that is never
 /// unlinked and never truncated, its inode looked at again once it is held.
-struct RepoLocks: Sendable {
-    let root: CacheRoot
-    let folders: RepoFolders
-    let steps: Steps
+package struct RepoLocks: Sendable {
+    private let folders: RepoFolders
+    private let reached: @Sendable (RemovalStep) -> Void
+    private var root: CacheRoot { folders.root }
+
+    init(folders: RepoFolders, steps: Steps) {
+        self.folders = folders
+        reached = steps.reached
+    }
+
+    /// Makes a taker of a repo's locks for those who remove nothing.
+    package init(folders: RepoFolders) {
+        self.folders = folders
+        reached = { _ in }
+    }
 
     private static let locks: BytePath = ".locks"
     /// Clients poll every 50 ms, and hold the lock for a link only as long as that takes.
@@ -58,28 +69,37 @@ struct RepoLocks: Sendable {
     /// Waits half a second at most.
     func take(_ etags: Set<BytePath>) throws(Obstacle) -> HeldLocks {
         if etags.isEmpty { return .none }
-        let deadline = monotonicNanoseconds() + Self.patience
-        var files: [HeldLockFile] = []
+        let held: HeldLocks
         do throws(SystemCallFailure) {
-            var lockFolders = [LockFolder(try lockFolder(), isOld: false)]
-            if let nested = try openIfPresent(Self.locks.appending(folders.folder).appending("blobs")) {
-                lockFolders.append(LockFolder(nested, isOld: false))
-            }
-            if let blobs = try folders.openIfPresent("blobs") { lockFolders.append(LockFolder(blobs, isOld: true)) }
-            for etag in etags.sorted() {
-                let name = BytePath(bytes: etag.bytes + Array(".lock".utf8))
-                // No client could make such a lock either.
-                if name.bytes.count > 255 { continue }
-                for folder in lockFolders {
-                    // Nobody makes locks in `blobs` any more, but old clients look at those that are there.
-                    if folder.isOld, try folder.descriptor.statIfPresent(name)?.kind != .regular { continue }
-                    files.append(try take(name, in: folder.descriptor, deadline: deadline))
-                }
-            }
+            held = try take(etags, until: monotonicNanoseconds() + Self.patience)
         } catch {
             throw obstacle(error)
         }
-        steps.reached(.locked)
+        reached(.locked)
+        return held
+    }
+
+    /// Locks blobs, all or none, waiting for those that others hold.
+    ///
+    /// - Parameter deadline: until when it tries, by `monotonicNanoseconds`; once at least.
+    /// - Throws: `SystemCallFailure`; `EAGAIN` when one of them stays held.
+    package func take(_ etags: Set<BytePath>, until deadline: UInt64) throws(SystemCallFailure) -> HeldLocks {
+        var files: [HeldLockFile] = []
+        var lockFolders = [LockFolder(try lockFolder(), isOld: false)]
+        if let nested = try openIfPresent(Self.locks.appending(folders.folder).appending("blobs")) {
+            lockFolders.append(LockFolder(nested, isOld: false))
+        }
+        if let blobs = try folders.openIfPresent("blobs") { lockFolders.append(LockFolder(blobs, isOld: true)) }
+        for etag in etags.sorted() {
+            let name = BytePath(bytes: etag.bytes + Array(".lock".utf8))
+            // No client could make such a lock either.
+            if name.bytes.count > 255 { continue }
+            for folder in lockFolders {
+                // Nobody makes locks in `blobs` any more, but old clients look at those that are there.
+                if folder.isOld, try folder.descriptor.statIfPresent(name)?.kind != .regular { continue }
+                files.append(try take(name, in: folder.descriptor, deadline: deadline))
+            }
+        }
         return HeldLocks(etags: etags, files: files)
     }
 
@@ -161,24 +181,12 @@ struct RepoLocks: Sendable {
         SystemCallFailure(call: "flock", errno: SystemCallFailure.tryAgainNumber, subject: name)
     }
 
-    /// `.locks/<repo>`, made as the clients make it.
+    /// `.locks/<repo>`, made as the clients make it, but with the modes of the cache and not by the umask: clients of other users
+    /// have to lock there too.
     private func lockFolder() throws(SystemCallFailure) -> OwnedDescriptor {
-        let base = try root.open(.empty, options: [.directory, .keepAccessTime])
-        for path in [Self.locks, Self.locks.appending(folders.folder)] {
-            let parent = path.parent.isEmpty ? nil : Optional(path.parent)
-            do throws(SystemCallFailure) {
-                if let parent {
-                    try root.open(parent, options: [.directory, .keepAccessTime])
-                        .makeFolder(path.lastComponent, permissions: 0o777)
-                } else {
-                    try base.makeFolder(path, permissions: 0o777)
-                }
-            } catch {
-                guard error.isTaken else { throw error }
-            }
-        }
-        return try root.open(
-            Self.locks.appending(folders.folder), options: [.directory, .keepAccessTime])
+        var folder = try root.open(.empty, options: [.directory, .keepAccessTime])
+        for name in [Self.locks, folders.folder] { folder = try folder.folderMade(name, like: root.stat) }
+        return folder
     }
 
     private func openIfPresent(_ path: BytePath) throws(SystemCallFailure) -> OwnedDescriptor? {

@@ -1,6 +1,6 @@
 internal import CacheScan
-internal import HubCache
-internal import LinuxIO
+package import HubCache
+package import LinuxIO
 
 /// The store that all repos of a cache share, by its own rules (`_shared_blobs.py` of huggingface_hub): a payload goes only
 /// when its manifest is readable and none of its lines names a link that leads to it, all of it under the payload's lock.
@@ -12,7 +12,6 @@ struct SharedStore: Sendable {
     let folders: RepoFolders?
 
     private static let manifestLimit = 16 << 20
-    private static let patience: UInt64 = 1_000_000_000
 
     /// What a collection gave.
     enum Collected: Sendable, Hashable {
@@ -37,7 +36,7 @@ struct SharedStore: Sendable {
             guard try shelf.statIfPresent(payload) != nil else { return .removed(bytes: 0) }
             return .stays(Kept(by: .cannotTell, "the payload has no manifest of who links to it"))
         }
-        guard let lock = try lock(payload, in: shelf) else {
+        guard let lock = try lockPayload(payload, in: shelf) else {
             return .stays(Kept(by: .lock, "the lock of payload '\(payload.display)' is held"))
         }
         defer { withExtendedLifetime(lock) {} }
@@ -108,7 +107,7 @@ struct SharedStore: Sendable {
         let line = folders.folder.appending("blobs").appending(blob)
         do throws(SystemCallFailure) {
             let location = StoreInventory.location(of: payload)
-            guard let shelf = try openIfPresent(location.parent), let lock = try lock(payload, in: shelf) else {
+            guard let shelf = try openIfPresent(location.parent), let lock = try lockPayload(payload, in: shelf) else {
                 return false
             }
             defer { withExtendedLifetime(lock) {} }
@@ -121,27 +120,6 @@ struct SharedStore: Sendable {
             return true
         } catch {
             return false
-        }
-    }
-
-    private func lock(_ payload: BytePath, in shelf: borrowing OwnedDescriptor) throws(SystemCallFailure)
-        -> HeldLockFile?
-    {
-        // Where flock is missing the clients use the existence of this file.
-        if try shelf.statIfPresent(suffixed(payload, ".lock.soft")) != nil { return nil }
-        let name = suffixed(payload, ".lock")
-        let deadline = monotonicNanoseconds() + Self.patience
-        while true {
-            let isNew = try shelf.statIfPresent(name) == nil
-            let file = try shelf.openLockFile(name)
-            if isNew { try file.setPermissions(0o666) }
-            let stat = try file.stat()
-            guard stat.kind == .regular else {
-                throw SystemCallFailure(call: "flock", errno: SystemCallFailure.notPermittedNumber, subject: name)
-            }
-            if try file.tryLock() == .locked, shelf.isStill(name, file) { return HeldLockFile(file, key: stat.key) }
-            if monotonicNanoseconds() >= deadline { return nil }
-            sleepMilliseconds(10)
         }
     }
 
@@ -210,7 +188,36 @@ struct SharedStore: Sendable {
         }
     }
 
-    private func suffixed(_ name: BytePath, _ suffix: some StringProtocol) -> BytePath {
-        BytePath(bytes: name.bytes + Array(suffix.utf8))
+    private func suffixed(_ name: BytePath, _ suffix: some StringProtocol) -> BytePath { name.suffixed(suffix) }
+}
+
+extension BytePath {
+    fileprivate func suffixed(_ suffix: some StringProtocol) -> BytePath {
+        BytePath(bytes: bytes + Array(suffix.utf8))
+    }
+}
+
+/// Takes the lock of a payload of the shared store. Waits a second at most.
+///
+/// - Parameter shelf: the folder that the payload is in.
+/// - Returns: nil while somebody else holds it.
+package func lockPayload(_ payload: BytePath, in shelf: borrowing OwnedDescriptor) throws(SystemCallFailure)
+    -> HeldLockFile?
+{
+    // Where flock is missing the clients use the existence of this file.
+    if try shelf.statIfPresent(payload.suffixed(".lock.soft")) != nil { return nil }
+    let name = payload.suffixed(".lock")
+    let deadline = monotonicNanoseconds() + 1_000_000_000
+    while true {
+        let isNew = try shelf.statIfPresent(name) == nil
+        let file = try shelf.openLockFile(name)
+        if isNew { try file.setPermissions(0o666) }
+        let stat = try file.stat()
+        guard stat.kind == .regular else {
+            throw SystemCallFailure(call: "flock", errno: SystemCallFailure.notPermittedNumber, subject: name)
+        }
+        if try file.tryLock() == .locked, shelf.isStill(name, file) { return HeldLockFile(file, key: stat.key) }
+        if monotonicNanoseconds() >= deadline { return nil }
+        sleepMilliseconds(10)
     }
 }

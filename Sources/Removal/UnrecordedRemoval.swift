@@ -185,7 +185,7 @@ struct UnrecordedRemoval: Sendable {
     private func proven(besides held: HeldLocks) throws(Abandoned) -> RepoInventory {
         guard let now = try failing({ () throws(SystemCallFailure) in try context.scan(folders) }), now.blindSpot == nil
         else { throw .changed("the repo changed meanwhile") }
-        let locks = RepoLocks(root: context.root, folders: folders, steps: context.steps)
+        let locks = RepoLocks(folders: folders, steps: context.steps)
         let atWork: Kept?
         do throws(Obstacle) {
             atWork = try locks.othersAtWork(besides: held, oldLocks: now.blobLocks)
@@ -200,7 +200,7 @@ struct UnrecordedRemoval: Sendable {
     private mutating func unlink(blobs batch: ArraySlice<BytePath>) throws(Abandoned) {
         let held: HeldLocks
         do throws(Obstacle) {
-            held = try RepoLocks(root: context.root, folders: folders, steps: context.steps).take(Set(batch))
+            held = try RepoLocks(folders: folders, steps: context.steps).take(Set(batch))
         } catch {
             throw Abandoned(error)
         }

@@ -100,8 +100,7 @@ struct FormerProtection: Sendable {
 extension Pin {
     /// Whether it names a revision of a repo; of the revision its commit and its refs are looked at.
     public func names(_ revision: RevisionFacts, of id: RepoID) -> Bool {
-        guard repo.matches(id.name) || repo.matches(id.description) else { return false }
-        return self.revision?.namesRevision(revision, andAll: true) ?? true
+        names(revision.commit, withRefs: revision.refs, of: id)
     }
 }
 

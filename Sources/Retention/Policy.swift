@@ -98,8 +98,18 @@ public struct CachePolicy: Sendable, Hashable {
     /// `local_dir` trees, verified too.
     public var localDirs: [BytePath] = []
 
+    /// The bytes of `criticalFree` on a filesystem of that size.
+    public func criticalFreeBytes(of total: UInt64) -> UInt64 {
+        criticalFree?.bytes(of: total) ?? min(5_000_000_000, total / 20)
+    }
+
     /// Makes the policy of a cache of which nothing is said.
     public init(path: BytePath? = nil) { self.path = path }
+
+    /// Whether a linked folder leads to where `also` says it may.
+    public func lists(_ link: LinkedFolder) -> Bool {
+        also.contains { link.physicalPath == $0 || link.physicalPath.relative(to: $0) != nil }
+    }
 }
 
 /// What no rule may take.

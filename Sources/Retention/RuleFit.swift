@@ -1,4 +1,4 @@
-import HubCache
+public import HubCache
 
 /// What keeps a rule from fitting an item. The checks are made in this order, cheapest first.
 enum Mismatch: Sendable {
@@ -131,11 +131,23 @@ extension Glob {
     ///
     /// - Parameter all: whether a pattern of nothing but stars names revisions without a ref too.
     func namesRevision(_ revision: RevisionFacts, andAll all: Bool) -> Bool {
-        if revision.refs.contains(where: { matches($0.bytes) }) { return true }
+        names(revision.commit, withRefs: revision.refs, andAll: all)
+    }
+
+    fileprivate func names(_ commit: CommitHash, withRefs refs: [BytePath], andAll all: Bool) -> Bool {
+        if refs.contains(where: { matches($0.bytes) }) { return true }
         if isLiteral {
-            return pattern.utf8.count >= 7 && revision.commit.hex.utf8.starts(with: pattern.lowercased().utf8)
+            return pattern.utf8.count >= 7 && commit.hex.utf8.starts(with: pattern.lowercased().utf8)
         }
         return all && pattern.utf8.allSatisfy { $0 == UInt8(ascii: "*") }
+    }
+}
+
+extension Pin {
+    /// Whether it is on a revision.
+    public func names(_ commit: CommitHash, withRefs refs: [BytePath], of id: RepoID) -> Bool {
+        guard repo.matches(id.name) || repo.matches(id.description) else { return false }
+        return revision?.names(commit, withRefs: refs, andAll: true) ?? true
     }
 }
 

@@ -134,9 +134,42 @@ extension RevisionJudge {
 
     // MARK: shard sets without an index
 
-    private struct ShardSet: Hashable {
+    struct ShardSet: Hashable {
         var folder: BytePath
         var key: ShardFileName.SetKey
+    }
+
+    /// The families of shard sets of which some are here and no index that is here names any.
+    func setsWithoutIndex() -> Set<ShardSet> {
+        if view.repo.isSingleFile { return [] }
+        var found: Set<ShardSet> = []
+        for file in view.snapshot.files {
+            guard let name = ShardFileName(file.path.lastComponent.bytes) else { continue }
+            found.insert(ShardSet(folder: file.path.parent, key: name.key.family))
+        }
+        guard !found.isEmpty else { return [] }
+        for path in coveredNames() where positions[path] != nil {
+            guard let name = ShardFileName(path.lastComponent.bytes) else { continue }
+            found.remove(ShardSet(folder: path.parent, key: name.key.family))
+        }
+        return found
+    }
+
+    /// An index that the manifest has and that is not here, though shards of its set are: those who read the model's configuration
+    /// find its weights by nothing else. Where the configuration was not fetched either, somebody wanted the weights alone.
+    func judgeAbsentIndex(_ path: BytePath, _ expected: ManifestFile, of sets: Set<ShardSet>) -> Finding? {
+        guard !sets.isEmpty, let index = IndexFileName(path.lastComponent.bytes) else { return nil }
+        let configuration = path.parent.appending("config.json")
+        guard positions[configuration] != nil || manifest?[configuration] == nil,
+            sets.contains(where: { $0.folder == path.parent && index.isOfSet($0.key, name: path.lastComponent.bytes) })
+        else { return nil }
+        let place = folder.appending(path)
+        if isAnythingArriving {
+            return Finding(.inFlight, path: place, file: path, detail: "it may be among what is being fetched")
+        }
+        return Finding(
+            .missingFile, path: place, file: path, blob: BytePath(expected.expectedDigest),
+            expected: String(expected.size), detail: "shards are here that only this index places")
     }
 
     /// Absent shards that name sets claim are named one by one up to this many a revision; what hostile totals claim beyond

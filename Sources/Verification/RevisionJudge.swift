@@ -144,9 +144,10 @@ struct RevisionJudge {
         guard let manifest else { return [] }
         var findings: [Finding] = []
         var isSubset = false
+        let loneSets = setsWithoutIndex()
         for (path, expected) in manifest {
             guard let position = positions[path] else {
-                guard let finding = judgeAbsent(path, expected) else {
+                guard let finding = judgeAbsent(path, expected) ?? judgeAbsentIndex(path, expected, of: loneSets) else {
                     isSubset = true
                     continue
                 }

@@ -27,6 +27,7 @@ struct DaemonCommand: ParsableCommand {
             let environment = Terminal.environment
             // First of all: no thread but this one may run while variables are removed.
             let service = ServiceEnvironment.take(environment: environment)
+            keepCapabilitiesFromPrograms()
             let locator = CacheLocator(environment: environment)
             let state = LedgerLocation.directory(environment: environment)
             var setup = DaemonSetup(

@@ -48,7 +48,11 @@ struct Doctor: ParsableCommand {
             if let path = opened.absentDefault {
                 checks.append(Check("cache", .note, "there is no cache yet at '\(path.display)'"))
             }
-            for root in opened.roots { checks += CacheDiagnosis(root: root).checks() }
+            let daemon = RunningDaemon.find()
+            for root in opened.roots {
+                checks += CacheDiagnosis(root: root).checks()
+                if let check = Self.sandboxCheck(root, daemon) { checks.append(check) }
+            }
             if caches.json {
                 let items = checks.map {
                     Document.Item(
@@ -61,6 +65,16 @@ struct Doctor: ParsableCommand {
             }
             return checks.contains { $0.status == .problem } ? .found : .good
         }
+    }
+
+    /// What the daemon may not write to although its filesystem is writable: its unit keeps it from there.
+    private static func sandboxCheck(_ root: CacheRoot, _ daemon: RunningDaemon?) -> Check? {
+        guard !root.filesystem.isReadOnly,
+            daemon?.caches.contains(where: { $0.path == root.path.text && $0.watch == "read-only" }) == true
+        else { return nil }
+        return Check(
+            "service", cache: root.path.display, .problem, "the daemon's unit lets it only read here",
+            remedy: "add 'ReadWritePaths=\(root.path.display)' with 'systemctl edit hfjanitor', and restart it")
     }
 
     private func memoryCheck() -> Check {

@@ -13,9 +13,10 @@ struct HFJanitor: ParsableCommand {
         version: Version.text,
         subcommands: [
             Status.self, DaemonCommand.self, Reload.self, Scrub.self, Verify.self, List.self, Ready.self,
+            RepairCommand.self, Fetch.self,
             PlanCommand.self,
             Enforce.self, Explain.self, Remove.self, Hold.self,
-            Release.self,
+            Release.self, PreviewCommand.self,
             PolicyCommand.self, Doctor.self,
         ], defaultSubcommand: Status.self)
 }

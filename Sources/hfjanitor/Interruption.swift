@@ -11,6 +11,9 @@ enum Interruption {
     /// The exit status that a shell gives a command that such a signal ended: 130, 143 or 129.
     static var exitCode: Int32 { 128 + signalNumber.load(ordering: .relaxed) }
 
+    /// The exit status that a shell gives a command whose reader went away.
+    static let readerLeft: Int32 = 128 + SIGPIPE
+
     /// Installs the handlers. To be called once before long work.
     static func install() {
         // Made now: the handler itself must not be the first to touch them.

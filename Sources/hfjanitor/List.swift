@@ -60,7 +60,7 @@ struct List: ParsableCommand {
                 Terminal.complain("there is no cache yet at '\(path.display)'")
             }
             var work = try VerificationRun(
-                opened, options: VerificationOptions(depth: .structure), socket: socket.socket)
+                opened, options: VerificationOptions(depth: .structure), socket: socket.socket, judgesUse: true)
             var reports = try work.reports(of: targets)
             for index in reports.indices { reports[index].repos = sorted(reports[index].repos) }
             let protection = ListedProtection(pins: opened.loaded.policy.pins, held: work.heldRepos(of: reports))

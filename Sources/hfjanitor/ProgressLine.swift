@@ -1,4 +1,5 @@
 internal import Glibc
+import HubCache
 import LinuxIO
 import Synchronization
 import Verification

@@ -11,9 +11,11 @@ struct Ready: ParsableCommand {
         abstract: "Exit 0 only when a model is whole and sound: for ExecStartPre=.",
         discussion: """
             Looks at headers and at what earlier checks remember of digests. Without @revision, the one that refs/main names, \
-            else the only one. Never starts a download.
+            else the only one. Never starts a download; with --wait it looks again until somebody else's download or repair is \
+            done.
 
-            Exit status: 0 ready; 1 not sound; 66 not here; 75 still arriving; 77 a file it needs cannot be read.
+            Exit status: 0 ready; 1 not sound; 66 not here; 75 still arriving, or the time to wait ran out; 77 a file it needs \
+            cannot be read.
             """)
 
     @Argument(help: "A repo, a revision, a folder or a weight file.")
@@ -22,8 +24,17 @@ struct Ready: ParsableCommand {
     @Flag(help: "A revision without any weights here is ready too.")
     var allowSubset = false
 
+    @Option(help: ArgumentHelp("Wait so long for it to become ready, such as 10m.", valueName: "time"))
+    var wait: String?
+
     @OptionGroup var caches: CacheOptions
     @OptionGroup var socket: SocketOption
+
+    /// What one look came to, and how it is told.
+    private struct Look {
+        var status: ExitStatus
+        var show: () throws -> Void
+    }
 
     private struct Document: Encodable {
         var schema = "hfjanitor.ready/1"
@@ -34,37 +45,82 @@ struct Ready: ParsableCommand {
         var findings: [FindingDocument]
     }
 
+    private func patience() throws -> Duration? {
+        guard let wait else { return nil }
+        do throws(UnitError) { return try TimeSpan.parse(wait) } catch {
+            throw CommandFailure(status: .usage, message: "--wait: \(error.message)")
+        }
+    }
+
     func run() throws {
         try reportingFailures {
-            let opened = try OpenedCaches(caches)
-            if opened.roots.isEmpty, let path = opened.absentDefault, !TargetResolver.isPath(target) {
+            guard let patience = try patience() else {
+                let look = try look()
+                try look.show()
+                return look.status
+            }
+            return try waiting(patience)
+        }
+    }
+
+    /// Looks once a second: what is waited for takes longer, and a look at a large model takes a part of one.
+    private func waiting(_ patience: Duration) throws -> ExitStatus {
+        let deadline = ContinuousClock.now + patience
+        while true {
+            var last: Look?
+            var absence: CommandFailure?
+            do {
+                last = try look()
+            } catch let failure as CommandFailure where [.absent, .busy].contains(failure.status) {
+                absence = failure
+            }
+            if let last, ![.found, .busy].contains(last.status) {
+                try last.show()
+                return last.status
+            }
+            let left = ContinuousClock.now.duration(to: deadline)
+            if left <= .zero {
+                try last?.show()
+                let why = absence.map { ": " + $0.message } ?? ""
                 throw CommandFailure(
-                    status: .absent,
-                    message: "'\(displayText(of: target))' is not here: there is no cache yet at '\(path.display)'")
+                    status: .busy, message: "'\(displayText(of: target))' did not become ready in time\(why)")
             }
-            var work = try VerificationRun(opened, options: VerificationOptions(depth: .headers), socket: socket.socket)
-            let reports = try work.reports(of: [target])
-            guard let repo = reports.first?.repos.first else {
-                throw CommandFailure(status: .absent, message: "'\(displayText(of: target))' is not here")
+            OpenFileScan.shared.refresh()
+            let pause = min(left, .seconds(1))
+            sleepMilliseconds(UInt32(max(1, pause / .milliseconds(1))))
+            if Interruption.cancellation.isCancelled {
+                throw CommandFailure(status: .interrupted, message: "interrupted")
             }
-            let revision = try chosen(of: repo)
-            // What could not be looked at in the repo's folder may be part of the revision.
-            var findings = revision.findings + repo.findings.filter { $0.code.state == .unknown }
-            if let id = repo.repo, let commit = revision.commit, let cache = reports.first?.path {
-                let told = DaemonFindings.ofContent(id, commit, in: cache, socket: socket.socket)
-                findings += told.filter { finding in !findings.contains { $0.code == finding.code } }
-            }
-            let status = status(of: revision, findings)
-            if caches.json {
-                try printJSON(
-                    Document(
-                        id: repo.id, commit: revision.commit?.hex, ready: status == .good,
-                        state: min(revision.state, findings.compactMap(\.code.state).min() ?? .complete).rawValue,
-                        findings: findings.map(FindingDocument.init)))
-            } else {
-                show(repo, revision, findings, status)
-            }
-            return status
+        }
+    }
+
+    private func look() throws -> Look {
+        let opened = try OpenedCaches(caches)
+        if opened.roots.isEmpty, let path = opened.absentDefault, !TargetResolver.isPath(target) {
+            throw CommandFailure(
+                status: .absent,
+                message: "'\(displayText(of: target))' is not here: there is no cache yet at '\(path.display)'")
+        }
+        var work = try VerificationRun(opened, options: VerificationOptions(depth: .headers), socket: socket.socket)
+        let reports = try work.reports(of: [target])
+        guard let repo = reports.first?.repos.first else {
+            throw CommandFailure(status: .absent, message: "'\(displayText(of: target))' is not here")
+        }
+        let revision = try chosen(of: repo)
+        // What could not be looked at in the repo's folder may be part of the revision.
+        var findings = revision.findings + repo.findings.filter { $0.code.state == .unknown }
+        if let id = repo.repo, let commit = revision.commit, let cache = reports.first?.path {
+            let told = DaemonFindings.ofContent(id, commit, in: cache, socket: socket.socket)
+            findings += told.filter { finding in !findings.contains { $0.code == finding.code } }
+        }
+        let status = status(of: revision, findings)
+        return Look(status: status) { [findings] in
+            guard caches.json else { return show(repo, revision, findings, status) }
+            try printJSON(
+                Document(
+                    id: repo.id, commit: revision.commit?.hex, ready: status == .good,
+                    state: min(revision.state, findings.compactMap(\.code.state).min() ?? .complete).rawValue,
+                    findings: findings.map(FindingDocument.init)))
         }
     }
 

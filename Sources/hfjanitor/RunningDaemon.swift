@@ -28,6 +28,10 @@ struct RunningDaemon: Decodable {
     }
 
     var pid: Int32
+    /// The user it runs as.
+    var uid: UInt32?
+    /// The folder of its ledger.
+    var state: String?
     var startTicks: UInt64
     var version: String
     var since: String
@@ -42,23 +46,29 @@ struct RunningDaemon: Decodable {
     var lastPass: StatusDocument.Pass?
 
     enum CodingKeys: String, CodingKey {
-        case pid, version, since, ready, mode, policy, status, caches, work, conditions, next
+        case pid, uid, state, version, since, ready, mode, policy, status, caches, work, conditions, next
         case startTicks = "start_ticks"
         case lastPass = "last_pass"
     }
 
     /// The daemon that this user's commands talk to; nil when none runs.
-    static func find() -> RunningDaemon? {
+    static func find() -> RunningDaemon? { all().first }
+
+    /// The daemons that run and that this user may believe, the likeliest first.
+    static func all() -> [RunningDaemon] {
         let environment = Terminal.environment
         let state = LedgerLocation.directory(environment: environment)
-        for folder in StatusFile.candidates(environment: environment, state: state) {
+        let user = UserRecord.find(effectiveUser())?.name
+        return StatusFile.candidates(environment: environment, state: state, user: user).compactMap { folder in
             guard let bytes = StatusFile.read(in: folder),
                 let found = try? JSONDecoder().decode(RunningDaemon.self, from: Data(bytes)), found.isAlive
-            else { continue }
+            else { return nil }
             return found
         }
-        return nil
     }
+
+    /// Whether it runs as this user.
+    var isOwn: Bool { uid == effectiveUser() }
 
     /// Whether the process that wrote it still runs: an id alone may be another's by now.
     private var isAlive: Bool {
@@ -75,7 +85,8 @@ extension StatusDocument {
             pid: running.pid, version: running.version, since: running.since, mode: running.mode,
             policyError: running.policy.error)
         caches = running.caches.map { cache in
-            let root = try? CacheRoot(opening: BytePath(cache.path))
+            // What hangs the daemon would hang this command.
+            let root = cache.watch == "unresponsive" ? nil : try? CacheRoot(opening: BytePath(cache.path))
             return Cache(
                 path: cache.path, watch: cache.watch,
                 freeBytes: root?.filesystem.availableBytes ?? cache.freeBytes, states: cache.states,

@@ -45,11 +45,21 @@ enum Terminal {
     /// Prints a diagnostic.
     static func complain(_ text: String) { write("hfjanitor: " + text + "\n", to: STDERR_FILENO) }
 
+    /// Prints a diagnostic that this process has not printed yet.
+    static func complainOnce(_ text: String) {
+        if complaints.withLock({ $0.insert(text).inserted }) { complain(text) }
+    }
+
+    private static let complaints = Mutex<Set<String>>([])
+
     /// Why not all of the results could be written; nil when they were.
     static var outputFailure: String? {
         let number = outputErrno.load(ordering: .relaxed)
         return number == 0 ? nil : describeErrno(number)
     }
+
+    /// Whether the reader of the results went away, which SIGPIPE tells where it is not ignored.
+    static var hasReaderLeft: Bool { outputErrno.load(ordering: .relaxed) == EPIPE }
 
     private static let outputErrno = Atomic<Int32>(0)
 
@@ -80,20 +90,6 @@ enum Terminal {
     static func styled(_ text: String, _ style: Style) -> String {
         hasColour && !text.isEmpty ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
     }
-}
-
-/// A size for a person: powers of 1000, the unit spelled out.
-func formatBytes(_ bytes: UInt64) -> String {
-    guard bytes >= 1000 else { return "\(bytes) B" }
-    let units = ["kB", "MB", "GB", "TB", "PB", "EB"]
-    var value = Double(bytes) / 1000
-    var unit = 0
-    while value >= 999.95, unit + 1 < units.count {
-        value /= 1000
-        unit += 1
-    }
-    let tenths = Int((value * 10).rounded())
-    return value >= 100 ? "\(Int(value.rounded())) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
 }
 
 /// A duration for a person.

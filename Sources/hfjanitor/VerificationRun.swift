@@ -1,4 +1,5 @@
 import CacheScan
+import Enforcement
 import HubCache
 import InUse
 import Ledger
@@ -10,13 +11,19 @@ struct VerificationRun {
     let progress = VerificationProgress()
     private let options: VerificationOptions
     private var memory = Memory.none
+    private var ledger = Ledger.disabled
+    /// Whether recorded opens and sweeps are to be looked at.
+    private let judgesUse: Bool
     private var resolver: TargetResolver
     private let socket: String?
 
-    /// - Parameter socket: the daemon's control socket, where the command line names it.
-    init(_ opened: OpenedCaches, options: VerificationOptions, socket: String?) throws {
+    /// - Parameters:
+    ///   - socket: the daemon's control socket, where the command line names it.
+    ///   - judgesUse: whether recorded opens and sweeps are to be looked at.
+    init(_ opened: OpenedCaches, options: VerificationOptions, socket: String?, judgesUse: Bool = false) throws {
         self.options = options
         self.socket = socket
+        self.judgesUse = judgesUse
         resolver = TargetResolver(opened)
         Interruption.install()
         raiseDescriptorLimit()
@@ -27,14 +34,16 @@ struct VerificationRun {
     /// - Throws: `CommandFailure` when a target is not there, a cache cannot be read, or the run was interrupted.
     mutating func reports(of targets: [String]) throws -> [CacheReport] {
         let selected = Self.withoutRepetition(try targets.map { try resolver.resolve($0) })
-        memory = Memory(openLedger(besides: resolver.roots))
+        ledger = openLedger(besides: resolver.roots)
+        memory = Memory(ledger)
         warnOfAccessTimes()
-        announce(selected)
+        let announcement = announce(selected)
+        defer { announcement?.cancel() }
         if targets.isEmpty { warnOfFoldersThatAreNoCaches() }
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
         defer {
             line.end()
-            while let problem = memory.takeProblem() { Terminal.complain(displayText(of: problem)) }
+            while let problem = memory.takeProblem() { Terminal.complainOnce(displayText(of: problem)) }
         }
         var reports: [CacheReport] = []
         if targets.isEmpty {
@@ -87,7 +96,7 @@ struct VerificationRun {
     }
 
     /// What is about to be read here is no use of it. Of plain folders no daemon counts any.
-    private func announce(_ selected: [Selected]) {
+    private func announce(_ selected: [Selected]) -> Cancellation? {
         var repos: [RepoID] = []
         for item in selected {
             switch item {
@@ -96,7 +105,8 @@ struct VerificationRun {
             case .folder: break
             }
         }
-        if selected.isEmpty || !repos.isEmpty { AnnouncedReads.begin(repos, depth: options.depth, socket: socket) }
+        guard selected.isEmpty || !repos.isEmpty else { return nil }
+        return AnnouncedReads.begin(repos, depth: options.depth, socket: socket)
     }
 
     /// Each thing once: what is named twice, or is part of something else that is named, is left out.
@@ -131,7 +141,7 @@ struct VerificationRun {
             root.stat.uid != user && user != 0 && !root.filesystem.isReadOnly && !root.filesystem.isNoAccessTime
         }
         guard let root = moved.first else { return }
-        Terminal.complain(
+        Terminal.complainOnce(
             "'\(root.path.display)' belongs to uid \(root.stat.uid): reading it as uid \(user) may move access times")
     }
 
@@ -142,7 +152,12 @@ struct VerificationRun {
 
     private func verify(_ root: CacheRoot, _ selection: CacheSelection) throws -> CacheReport? {
         do throws(SystemCallFailure) {
-            return try verifier(root).verify(selection)
+            guard judgesUse else { return try verifier(root).verify(selection) }
+            let use = UseObserver()
+            let report = try verifier(root).verify(selection, observe: use.note)
+            guard var found = report else { return nil }
+            use.judge(&found, by: ledger, now: currentTime())
+            return found
         } catch {
             throw CommandFailure(
                 status: error.isPermission ? .permission : .cannotRead,

@@ -3,6 +3,7 @@ import CacheScan
 import Documents
 import HubCache
 import LinuxIO
+import Repair
 public import Verification
 
 extension VerificationDepth: ExpressibleByArgument {}
@@ -13,7 +14,7 @@ struct Verify: ParsableCommand {
         discussion: """
             Without a TARGET, everything in the cache. Depths add up: structure looks at links, sizes, indexes and shard sets; \
             headers reads every weight file's header; digests reads everything and compares it with the digest in its name or \
-            manifest. Nothing in the cache is changed.
+            manifest. Nothing in the cache is changed without --repair.
 
             \(ExitStatus.table)
             """)
@@ -29,6 +30,9 @@ struct Verify: ParsableCommand {
 
     @Option(help: ArgumentHelp("Hash at most so much a second, such as 200MB.", valueName: "size"))
     var rate: String?
+
+    @Flag(help: "Repair what is found, then check again: see 'hfjanitor repair'.")
+    var repair = false
 
     @Flag(help: "Do not trust remembered digests: hash again.")
     var fresh = false
@@ -49,7 +53,7 @@ struct Verify: ParsableCommand {
     func run() throws {
         try reportingFailures {
             let started = monotonicNanoseconds()
-            let opened = try OpenedCaches(caches)
+            let opened = try OpenedCaches(caches, needing: repair ? .rules : .caches)
             if let path = opened.absentDefault, targets.isEmpty {
                 Terminal.complain("there is no cache yet at '\(path.display)'")
             }
@@ -58,7 +62,13 @@ struct Verify: ParsableCommand {
                 bytesPerSecond: rate.flatMap { try? ByteCount.parseRate($0) },
                 ignoresMemory: fresh)
             var work = try VerificationRun(opened, options: options, socket: socket.socket)
-            let reports = try work.reports(of: targets)
+            var reports = try work.reports(of: targets)
+            var repaired: [RepairResult] = []
+            if repair {
+                repaired = try RepairRun(opened, caches).repair(reports, triesAgain: !targets.isEmpty).flatMap(
+                    \.results)
+                if !repaired.isEmpty { reports = try work.reports(of: targets) }
+            }
             let summary = VerificationSummary(
                 reports, bytesHashed: work.progress.bytesDone,
                 seconds: Double(monotonicNanoseconds() - started) / 1e9)
@@ -67,7 +77,9 @@ struct Verify: ParsableCommand {
             } else {
                 Terminal.write(VerifyText(reports: reports, summary: summary, depth: depth).text, to: 1)
             }
-            return status(of: reports)
+            let status = status(of: reports)
+            // Why a repair failed says more than that something is still wrong.
+            return status == .found && !repaired.isEmpty && repaired.exitStatus != .good ? repaired.exitStatus : status
         }
     }
 
@@ -107,6 +119,7 @@ func reportingFailures(_ body: () throws -> ExitStatus) throws {
         if failure.status == .interrupted { throw ExitCode(Interruption.exitCode) }
         throw failure.status.asError
     }
+    if Terminal.hasReaderLeft { throw ExitCode(Interruption.readerLeft) }
     if let reason = Terminal.outputFailure {
         Terminal.complain("cannot write the results: \(reason)")
         throw ExitStatus.cannotWrite.asError

@@ -25,6 +25,7 @@ import Testing
         }
         let outer = cache.outer
         try step("blob") { try outer.write(repo.place("blobs/x"), [1]) }
+        try step("blob in place") { try outer.overwrite(repo.place("blobs/x"), [2]) }
         try step("ref") { try repo.ref("other", commit(2)) }
         try step("ref in place") { try outer.overwrite(repo.place("refs/other"), Array(commit(3).utf8)) }
         try step("nested ref") { try repo.ref("refs/pr/1", commit(2)) }

@@ -70,6 +70,24 @@ import Testing
         }
     }
 
+    /// Whatever lies between the looks of the watcher, none of the folders is missed.
+    @Test func appearsAtOnce() throws {
+        var limits = WatchLimits()
+        limits.absentInterval = 3_600_000_000_000
+        for round in 0..<100 {
+            try withTestFolder { folder in
+                let path = folder.path.appending("a/b/c/hub")
+                let watch = try Watch(path, limits: limits, isPresent: false)
+                try watch.wait(for: .root(cache: path, .gone))
+                for name: BytePath in ["a", "a/b", "a/b/c", "a/b/c/hub"] {
+                    try folder.makeFolder(name)
+                    for _ in 0..<(round * 80) { _ = folder.path.text.utf8.count }
+                }
+                try watch.wait(for: .root(cache: path, .back))
+            }
+        }
+    }
+
     @Test func aFileInItsPlace() throws {
         try withTestFolder { folder in
             try folder.write("hub", "no folder")

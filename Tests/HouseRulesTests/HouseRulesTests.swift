@@ -24,11 +24,16 @@ import Testing
         "Enforcement": [
             "CacheScan", "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Removal", "Retention", "Verification",
         ],
+        "Repair": [
+            "CacheScan", "Digests", "HubCache", "HubClient", "Ledger", "LinuxIO", "Removal", "Retention",
+            "Verification", "WeightFormats",
+        ],
         "CacheWatch": ["HubCache", "LinuxIO"],
+        "Preview": ["CacheScan", "Digests", "HubCache", "HubClient", "LinuxIO", "WeightFormats"],
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
         "Daemon": [
             "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
-            "Retention", "SystemdSupport", "Verification",
+            "Repair", "Retention", "SystemdSupport", "Verification",
         ],
         "ControlClient": ["CCurl", "HubCache", "LinuxIO"],
         "Documents": ["Daemon", "Enforcement", "FoundationEssentials", "HubCache", "Retention", "Verification"],
@@ -39,8 +44,8 @@ import Testing
         "hfjanitor": [
             "ArgumentParser", "CacheScan", "ControlAPI", "ControlClient", "Daemon", "Diagnosis", "Documents",
             "Enforcement", "FoundationEssentials", "HubCache",
-            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Removal", "Retention", "SystemdSupport",
-            "Verification",
+            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Preview", "Removal", "Repair", "Retention",
+            "SystemdSupport", "Verification",
         ],
     ]
     /// Where the C library and synchronisation belong: not in pure modules.

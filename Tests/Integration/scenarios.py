@@ -579,11 +579,12 @@ def wrong_blob(bench: Bench) -> None:
 
 @scenario()
 def index_gone(bench: Bench) -> None:
-    """The index and one shard unlinked from the snapshot: the names of the others tell."""
+    """The index and one shard unlinked from the snapshot: the names of the others tell, and the manifest of the index."""
     id, commit = damaged(bench, "index-gone")
     bench.path(id, commit, INDEX).unlink()
     bench.path(id, commit, SHARD[2]).unlink()
-    bench.expect(id, commit, state="partial", must=[f"missing-shard:{SHARD[2]}"])
+    must = [f"missing-shard:{SHARD[2]}"] + ([f"missing-file:{INDEX}"] if NEWEST else [])
+    bench.expect(id, commit, state="partial", must=must)
 
 
 @scenario()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -33,7 +32,3 @@ def proof(*clients: str, name: str | None = None, about: str | None = None) -> C
         return function
 
     return register
-
-
-for module in ("disk_space", "first_minutes", "in_use", "exactness", "afterwards", "hostile", "intents", "owners", "races"):
-    importlib.import_module(module)

@@ -90,7 +90,7 @@ class Ground:
                 self.python = environments / self.python.parent.parent.name / "bin" / "python"
             self.scripts = self.base / "scripts"
             self.scripts.mkdir()
-            for script in (*HERE.glob("script_*.py"), HERE.parent / "Integration" / "client_call.py"):
+            for script in (*HERE.parent.glob("*Integration/script_*.py"), HERE.parent / "Integration" / "client_call.py"):
                 shutil.copy(script, self.scripts / script.name)
             self.servers = Servers(Hub(resolve_cache=True))
             self.servers.__enter__()

@@ -1,18 +1,12 @@
-import Foundation
+import TestSupport
 import Testing
 
 /// The built program's retention commands on real filesystems, beside real clients and real processes. The proofs are in
 /// Tests/RetentionIntegration, whose README says what each of them is about.
-@Suite(.serialized, .enabled(if: Proofs.areNeeded, Proofs.advice))
+@Suite(.serialized, .enabled(if: Proofs.areNeeded, Comment(rawValue: Proofs.advice)))
 struct RetentionProofTests {
-    @Test(arguments: try Proofs.all())
+    @Test(arguments: try Proofs.retention.all())
     func holds(_ proof: Proof) throws {
-        let outcome = try ProofRuns.shared.outcome(of: proof)
-        if let skipped = outcome.skipped {
-            let message = "SKIPPED: \(proof.testDescription): \(skipped)"
-            FileHandle.standardError.write(Data("\(message)\n".utf8))
-            if Proofs.mustNotSkip { Issue.record(Comment(rawValue: message)) }
-        }
-        for failure in outcome.failures { Issue.record(Comment(rawValue: failure)) }
+        for failure in try Proofs.retention.failures(of: proof) { Issue.record(Comment(rawValue: failure)) }
     }
 }

@@ -104,6 +104,40 @@ import Verification
         }
     }
 
+    @Test func anIndexWhoseShardsAreHereIsMissing() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            let entries = try repo.model()
+            let index: BytePath = "model.safetensors.index.json"
+            try #require(entries.contains { $0.path == index.text })
+            cache.outer.delete(repo.snapshot(commit(1), index))
+            let revision = try verify(cache).revision
+            #expect(revision.state == .partial)
+            #expect(try revision.findings.only(.missingFile).file == index)
+            // Whoever takes neither it nor the configuration wants the weights alone.
+            cache.outer.delete(repo.snapshot(commit(1), "config.json"))
+            let weights = try verify(cache).revision
+            #expect(weights.state == .complete)
+            #expect(weights.findings.codes == [.subset])
+        }
+    }
+
+    @Test func anIndexOfNoShardThatIsHereIsASubset() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            let entries = try repo.model()
+            // Another format, another variant, another set, another folder.
+            let others = [
+                "model.bin.index.json", "model.safetensors.index.fp16.json", "consolidated.safetensors.index.json",
+                "unet/model.safetensors.index.json",
+            ]
+            try repo.manifest(commit(1), entries + others.map { ManifestEntry($0, [1, 2]) })
+            let revision = try verify(cache).revision
+            #expect(revision.state == .complete)
+            #expect(try revision.findings.only(.subset).detail == "4 of the repo's 8 files were not fetched")
+        }
+    }
+
     @Test func independentIndexesAreJudgedOneByOne() throws {
         try withTestCache { cache in
             let repo = cache.repo()

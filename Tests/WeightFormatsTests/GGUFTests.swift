@@ -220,4 +220,26 @@ private func arrays(depth: Int) -> [UInt8] {
         try strings.consume(piece.span)
         #expect(strings.demand?.offset == UInt64(text.count) + 1_000_000)
     }
+
+    @Test func elementsAndArchitecture() throws {
+        var file = GGUFBuilder(tensors: 3, keys: 4).key("general.name", type: 8).string("x")
+        file = file.key("general.architecture", type: 8).string("llama").key("llama.context_length", type: 4).int(
+            8192, 4)
+        file = file.key("general.architectures", type: 9).int(8, 4).int(1, 8).string("no")
+        file = file.tensor("a", [32, 2], type: 8, offset: 0).tensor("b", [3, 2], type: 0, offset: 96)
+        let bytes = file.tensor("c", [32], type: 8, offset: 128).data(162)
+        for chunk in [1, 7, 4096] {
+            let summary = try parse(GGUFParser(fileSize: UInt64(bytes.count), chunkBytes: chunk), bytes)
+            #expect(summary.architecture == "llama" && summary.contextLength == 8192)
+            #expect(summary.types.map(\.type) == ["F32", "Q8_0"] && summary.types.map(\.elements) == [6, 96])
+            #expect(summary.types.map(\.tensors) == [1, 2])
+        }
+    }
+
+    @Test(arguments: [0, 64, 65]) func longArchitecture(length: Int) throws {
+        let name = String(repeating: "a", count: length)
+        let bytes = GGUFBuilder(keys: 1).key("general.architecture", type: 8).string(name).bytes
+        let summary = try parse(GGUFParser(fileSize: UInt64(bytes.count)), bytes)
+        #expect(summary.architecture == (length <= 64 ? name : nil))
+    }
 }

@@ -54,6 +54,8 @@ struct hfj_local_request {
     long milliseconds;
     /// Called for every piece of the answer's body; anything but `size * count` ends the exchange.
     curl_write_callback _Nonnull on_body;
+    /// Called about once a second; anything but 0 ends the exchange.
+    curl_xferinfo_callback _Nonnull on_progress;
     void *_Nonnull context;
 };
 

@@ -118,6 +118,9 @@ int hfj_clock_is_synchronised(void);
 /// -errno, after which the process is of no further use.
 int hfj_become_user(uid_t uid, gid_t gid, const char *_Nullable name);
 
+/// Leaves this thread, and those that it starts, their capabilities, and programs that they start none of them.
+void hfj_clear_ambient_capabilities(void);
+
 /// How many processors this process may run on (sched_getaffinity).
 int hfj_available_processors(void);
 

@@ -19,6 +19,19 @@ int hfj_hard_link(int from, const char *_Nonnull name, int to, const char *_Nonn
 /// mkdirat(2). 0 or -errno.
 int hfj_make_folder(int directory, const char *_Nonnull name, unsigned int mode);
 
+/// symlinkat(2). 0 or -errno.
+int hfj_make_link(const char *_Nonnull text, int directory, const char *_Nonnull name);
+
+/// ftruncate(2). 0 or -errno.
+int hfj_truncate(int descriptor, uint64_t size);
+
+/// Where the first part of a file begins that was never written (lseek(2), SEEK_HOLE); its size when there is none. -errno where
+/// the filesystem cannot tell.
+int64_t hfj_first_hole(int descriptor);
+
+/// Gives an empty file the whole content of another one on the same filesystem without copying it (FICLONE). 0 or -errno.
+int hfj_clone(int source, int target);
+
 /// unlinkat(2), of a directory with AT_REMOVEDIR. 0 or -errno.
 int hfj_unlink(int directory, const char *_Nonnull name, int is_folder);
 
@@ -30,6 +43,9 @@ int hfj_set_group(int descriptor, uint32_t group);
 
 /// fsync(2). 0 or -errno.
 int hfj_synchronize(int descriptor);
+
+/// sync_file_range(2) that only begins to write a part of a file to the disk. 0 or -errno.
+int hfj_start_writeback(int descriptor, uint64_t offset, uint64_t length);
 
 /// write(2): bytes written or -errno.
 ssize_t hfj_write(int descriptor, const void *_Nonnull buffer, size_t count);

@@ -6,6 +6,9 @@ struct GGUFHeader {
     private static let splitNumberKey = Array("split.no".utf8)
     private static let splitCountKey = Array("split.count".utf8)
     private static let splitTensorsKey = Array("split.tensors.count".utf8)
+    private static let contextSuffix = Array(".context_length".utf8)
+    /// The one text that is kept.
+    static let architectureKey = Array("general.architecture".utf8)
 
     private(set) var version: UInt32 = 0
     var tensorCount: UInt64 = 0
@@ -15,6 +18,9 @@ struct GGUFHeader {
     private var splitCount: UInt64?
     private var splitTensorCount: UInt64?
     private var unverifiable: FormatError?
+    var architecture: String?
+    private var contextLength: UInt64?
+    private var types: [String: GGUFSummary.TypeTotal] = [:]
 
     // The tensor being read.
     private var dimensionsLeft: UInt64 = 0
@@ -55,6 +61,7 @@ struct GGUFHeader {
             if key == Self.splitNumberKey { splitNumber = integer }
             if key == Self.splitCountKey { splitCount = integer }
             if key == Self.splitTensorsKey { splitTensorCount = integer }
+            if key.suffix(Self.contextSuffix.count).elementsEqual(Self.contextSuffix) { contextLength = integer }
         }
     }
 
@@ -128,6 +135,11 @@ struct GGUFHeader {
                 throw FormatError(.invalid, "TensorTooLarge", at: position, "the size of a tensor exceeds 64 bits")
             }
             bytes = product
+            var total = types[type.name] ?? GGUFSummary.TypeTotal(type: type.name, tensors: 0, elements: 0)
+            let (sum, isOverflow) = total.elements.addingReportingOverflow(elements)
+            total.tensors += 1
+            total.elements = isOverflow ? .max : sum
+            types[type.name] = total
         }
         let (end, overflow) = offset.addingReportingOverflow(bytes)
         guard !overflow else {
@@ -150,6 +162,7 @@ struct GGUFHeader {
         return GGUFSummary(
             version: version, tensorCount: tensorCount, keyValueCount: keyValueCount, dataStart: dataStart,
             dataBytes: dataBytes, alignment: alignment, splitNumber: splitNumber, splitCount: splitCount,
-            splitTensorCount: splitTensorCount, unverifiable: unverifiable)
+            splitTensorCount: splitTensorCount, architecture: architecture, contextLength: contextLength,
+            types: types.values.sorted { $0.type < $1.type }, unverifiable: unverifiable)
     }
 }

@@ -17,6 +17,7 @@ public struct GGUFParser: WeightFileParser {
         case valueType
         case scalar
         case stringLength
+        case stringText
         case arrayType
         case arrayCount
         case tensorNameLength
@@ -34,6 +35,8 @@ public struct GGUFParser: WeightFileParser {
 
     /// Longer keys cannot be one of those that matter and are skipped.
     private static let longestKnownKey = 32
+    /// Longer texts are skipped, whatever their key.
+    private static let longestKeptText = 64
     private static let magic: UInt64 = 0x4655_4747
 
     private let fileSize: UInt64
@@ -107,7 +110,15 @@ public struct GGUFParser: WeightFileParser {
             try header.note(key: field.text, integer: value, type: valueType, at: field.position)
             endValue()
         case .stringLength:
+            if arrays.isEmpty, field.text == GGUFHeader.architectureKey, value <= UInt64(Self.longestKeptText) {
+                step = .stringText
+                field.wantText(Int(value))
+                return
+            }
             try skipString(value)
+            endValue()
+        case .stringText:
+            header.architecture = String(validating: field.text, as: UTF8.self)
             endValue()
         case .arrayType, .arrayCount: try advanceArray(value)
         default: try advanceTensor(value)

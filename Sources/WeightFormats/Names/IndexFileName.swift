@@ -28,4 +28,13 @@ public struct IndexFileName: Sendable, Hashable {
         shardExtension = Array(parts[place])
         self.variant = variant.map(Array.init)
     }
+
+    /// Whether the names of index and shards are those of one set: the same prefix, variant and extension.
+    ///
+    /// - Parameter name: this name.
+    public func isOfSet(_ set: ShardFileName.SetKey, name: some Collection<UInt8>) -> Bool {
+        let dot = UInt8(ascii: ".")
+        let suffix = (variant.map { [dot] + $0 } ?? []) + [dot] + shardExtension
+        return set.suffix == suffix && name.starts(with: set.prefix + [dot])
+    }
 }

@@ -1,0 +1,76 @@
+internal import CacheScan
+internal import HubCache
+internal import HubClient
+internal import LinuxIO
+internal import Removal
+
+/// The small files that a client writes beside blobs and links, each in one step.
+struct CommitTexts {
+    let place: RepoPlace
+
+    /// `trees/<commit>.json`, readable by its owner alone, as the client's is.
+    func writeManifest(_ files: [HubTreeFile], of commit: CommitHash) throws(SystemCallFailure) {
+        let folder = try place.makeFolders("trees")
+        let letters = Array("abcdefghijklmnopqrstuvwxyz0123456789_")
+        let name = "tmp" + String((0..<8).map { _ in letters[Int.random(in: letters.indices)] }) + ".tmp"
+        try write(
+            manifestText(of: files), to: BytePath(commit.hex + ".json"), through: BytePath(name), in: folder,
+            permissions: 0o600)
+        place.steps.reached(.manifestWritten)
+    }
+
+    /// `refs/<revision>`: the commit's 40 digits and nothing else.
+    func writeRef(_ revision: BytePath, to commit: CommitHash) throws(SystemCallFailure) {
+        let folder = try place.makeFolders(BytePath("refs").appending(revision.parent))
+        let name = revision.lastComponent
+        let content = Array(commit.hex.utf8)
+        if try folder.statIfPresent(name)?.kind == .regular,
+            let file = try? folder.open(name, options: .keepAccessTime), try file.readAll(limit: 64) == content
+        {
+            return
+        }
+        let digits = String(UInt32.random(in: 0 ... .max), radix: 16)
+        let temporary = BytePath("\(name.text).\(String(repeating: "0", count: 8 - digits.count))\(digits).tmp")
+        try write(
+            content, to: name, through: temporary, in: folder, permissions: place.folders.stat.permissions & 0o666)
+        place.steps.reached(.refWritten)
+    }
+
+    /// `CACHEDIR.TAG`, which keeps backups away.
+    func writeTag() throws(SystemCallFailure) {
+        let top = try place.root.open(.empty, options: [.directory, .keepAccessTime])
+        if try top.statIfPresent("CACHEDIR.TAG") != nil { return }
+        let text = """
+            Signature: 8a477f597d28d172789f06886806bc55
+            # This file is a cache directory tag created by huggingface_hub.
+            # For information about cache directory tags, see:
+            #\thttps://bford.info/cachedir/
+
+            """
+        do throws(SystemCallFailure) {
+            let file = try top.createFile("CACHEDIR.TAG", permissions: 0o600)
+            try file.write(Array(text.utf8))
+            try file.setPermissions(place.root.stat.permissions & 0o666)
+        } catch {
+            guard error.isTaken else { throw error }
+        }
+        place.steps.reached(.tagWritten)
+    }
+
+    private func write(
+        _ content: [UInt8], to name: BytePath, through temporary: BytePath, in folder: borrowing OwnedDescriptor,
+        permissions: UInt16
+    ) throws(SystemCallFailure) {
+        do throws(SystemCallFailure) {
+            let file = try folder.createFile(temporary, permissions: 0o600)
+            try file.write(content)
+            try file.setPermissions(permissions)
+            try file.synchronize()
+            try folder.rename(temporary, to: folder, name, .replace)
+        } catch {
+            _ = try? folder.unlinkIfPresent(temporary)
+            throw error
+        }
+        try folder.synchronize()
+    }
+}

@@ -1,0 +1,394 @@
+internal import Digests
+internal import HubCache
+internal import HubClient
+internal import LinuxIO
+internal import Removal
+internal import Synchronization
+
+/// Brings files of one revision into one repo, each by the cheapest way that is right, under the locks of the clients.
+///
+/// A blob gets its name only when its content is proven. Killed at any point, there is either a partial download, which the next
+/// run goes on with, or the right file. Several threads may bring in files at once.
+final class FileInstaller: Sendable {
+    let place: RepoPlace
+    let commit: CommitHash
+    let settings: RepairSettings
+    let twins: LocalTwins
+    let progress: TransferProgress
+    /// Who asked for the files can stop it, and the first failure does.
+    let cancellation: Cancellation
+    private let caller: Cancellation
+    private let space: SpaceGuard
+    private let state = Mutex<State>(State())
+
+    private struct State {
+        /// Held from the first transfer to the end of the job.
+        var slot: DownloadSlots.Slot?
+        var bytesFetched: UInt64 = 0
+        /// What new blobs look like, once that was looked up.
+        var model: (permissions: UInt16, gid: UInt32)?
+        /// The blobs that had partial downloads when this was looked up.
+        var begun: Set<BytePath>?
+        /// What has new names, and is not synced yet.
+        var changedFolders: Set<BytePath> = []
+    }
+
+    /// Bytes that came over the network.
+    var bytesFetched: UInt64 { state.withLock(\.bytesFetched) }
+
+    init(
+        place: RepoPlace, commit: CommitHash, settings: RepairSettings, twins: LocalTwins,
+        progress: TransferProgress, cancellation: Cancellation
+    ) {
+        self.place = place
+        self.commit = commit
+        self.settings = settings
+        self.twins = twins
+        self.progress = progress
+        caller = cancellation
+        self.cancellation = Cancellation(within: cancellation)
+        space = SpaceGuard(place: place, settings: settings)
+    }
+
+    /// Ends what runs.
+    func stop() { cancellation.cancel() }
+
+    /// What is done for a file.
+    enum Care {
+        /// A file of the right length is taken for right, as the clients do: for fetching.
+        case length
+        /// A file is right when its digest is: for repair.
+        case digest
+    }
+
+    /// Makes sure that a file is here and linked.
+    ///
+    /// When it returns, the content is on the disk and has its name. `synchronizeFolders` sees to it that the names stay.
+    ///
+    /// - Parameter hub: where to get what is not on this machine; nil for nowhere.
+    /// - Returns: how; `present` when nothing was done.
+    /// - Throws: `RepairFailure`.
+    func install(_ wanted: WantedFile, _ care: Care, from hub: HubClient?) throws(RepairFailure) -> RepairMeans {
+        progress.begin(file: wanted.path)
+        do {
+            let means =
+                try place.keepsFiles(commit)
+                ? installedPlain(wanted, care, hub) : installed(wanted, care, hub)
+            progress.finish(file: wanted.path, bytes: wanted.size, wasTransferred: means == .fetched)
+            // What took long to fetch shall not be lost with the names of what comes after it.
+            if wanted.size >= Self.longSize { try synchronizeFolders() }
+            return means
+        } catch {
+            progress.giveUp(file: wanted.path)
+            throw RepairFailure(error, at: place.repo.folder.appending("blobs").appending(wanted.etag).display)
+        }
+    }
+
+    private static let longSize: UInt64 = 16 << 20
+
+    /// Waits until the names of what came are on the disk: those of blobs, then those that lead to them.
+    ///
+    /// Until then a crash of the machine may take a name away again, and leave a partial download or a link to nothing, but never
+    /// a wrong file: content is synced before it has a name.
+    func synchronizeFolders() throws {
+        let changed = state.withLock { state in
+            defer { state.changedFolders = [] }
+            return state.changedFolders
+        }
+        for path in Set(changed.flatMap(\.withFoldersAbove)).sorted() {
+            try place.folders.openIfPresent(path)?.synchronize()
+            place.steps.reached(path == "blobs" ? .blobsSynced : .linkFolderSynced)
+        }
+    }
+
+    private func note(changed folder: BytePath) { state.withLock { _ = $0.changedFolders.insert(folder) } }
+
+    /// Sees to it, before the first file, that all of them together have room.
+    ///
+    /// - Throws: `RepairFailure`, when another job is at work already or there is not enough room.
+    func reserveRoom(for files: [WantedFile]) throws {
+        var partials: [BytePath: UInt64] = [:]
+        if let blobs = try place.folders.openIfPresent("blobs") {
+            for entry in try blobs.listDirectory().entries {
+                guard case .partial(let etag, _) = BlobEntryName(entry.name) else { continue }
+                partials[etag] = max(partials[etag] ?? 0, entry.stat.size)
+            }
+        }
+        var (need, total): (UInt64, UInt64) = (0, 0)
+        var seen: Set<BytePath> = []
+        for file in files {
+            total += file.size
+            guard try place.blob(file.etag).content?.size != file.size, seen.insert(file.etag).inserted,
+                twins.candidates(for: file, in: place, besides: nil).isEmpty
+            else { continue }
+            need += file.size - min(file.size, partials[file.etag] ?? 0)
+        }
+        progress.begin(bytes: total)
+        guard need > 0 else { return }
+        try takeSlot()
+        try space.requireRoom(for: need)
+    }
+
+    private func takeSlot() throws {
+        let isNew = try state.withLock { state in
+            guard state.slot == nil else { return false }
+            state.slot = try DownloadSlots(root: place.root, limit: settings.maximumDownloads)
+                .take(for: "\(place.repo)@\(commit.hex)")
+            return true
+        }
+        if isNew { place.steps.reached(.slotTaken) }
+    }
+
+    private func model() throws -> (permissions: UInt16, gid: UInt32) {
+        if let model = state.withLock(\.model) { return model }
+        let found = try place.modelForBlobs()
+        state.withLock { $0.model = found }
+        return found
+    }
+
+    /// Whether a blob may have a partial download: looked up once, since a folder with many files takes its time.
+    private func isBegun(_ etag: BytePath) throws -> Bool {
+        if let begun = state.withLock(\.begun) { return begun.contains(etag) }
+        var begun: Set<BytePath> = []
+        for entry in try place.folders.openIfPresent("blobs")?.listDirectory().entries ?? [] {
+            if case .partial(let etag, _) = BlobEntryName(entry.name) { begun.insert(etag) }
+        }
+        state.withLock { [begun] in $0.begun = begun }
+        return begun.contains(etag)
+    }
+
+    func fileOfRepo(_ wanted: WantedFile) -> FileOfRepo {
+        FileOfRepo(repo: place.repo, commit: commit, path: wanted.path, etag: wanted.etag)
+    }
+
+    private func installed(_ wanted: WantedFile, _ care: Care, _ hub: HubClient?) throws -> RepairMeans {
+        let link = SnapshotLink(place: place, commit: commit)
+        try link.requireFreePlace(wanted)
+        if care == .length, try place.blob(wanted.etag).content?.size == wanted.size, try link.isRight(wanted) {
+            return .present
+        }
+        let (locks, hasWaited) = try lock(wanted)
+        defer { withExtendedLifetime(locks) {} }
+        place.steps.reached(.locked)
+        let found = try place.blob(wanted.etag)
+        if try isRight(
+            found.content, wanted, care,
+            open: { () throws(SystemCallFailure) in
+                try place.open(wanted.etag, found)
+            })
+        {
+            if try !link.make(wanted) { return hasWaited ? .joined : .present }
+            note(changed: link.folder(of: wanted))
+            return hasWaited ? .joined : .relinked
+        }
+        let source = Source(hub: hub, mayBeBegun: try hasWaited || isBegun(wanted.etag))
+        let means = try bringContent(wanted, source, besides: found.content?.key) { partial in
+            try publish(partial, wanted, to: found)
+        }
+        if try link.make(wanted) { note(changed: link.folder(of: wanted)) }
+        return means
+    }
+
+    /// Where a client could make no links, the revision has files of its own: so does what is put there.
+    private func installedPlain(_ wanted: WantedFile, _ care: Care, _ hub: HubClient?) throws -> RepairMeans {
+        let path = BytePath("snapshots").appending(commit.hex).appending(wanted.path)
+        func found() throws(SystemCallFailure) -> FileStat? { try place.folders.statIfPresent(path) }
+        if care == .length, try found()?.kind == .regular, try found()?.size == wanted.size { return .present }
+        let (locks, _) = try lock(wanted)
+        defer { withExtendedLifetime(locks) {} }
+        place.steps.reached(.locked)
+        let stat = try found()
+        if let stat, stat.kind != .regular {
+            throw RepairFailure(
+                .inUse, "'\(wanted.path.display)' is a \(stat.kind.word) and no file: move it away first")
+        }
+        if try isRight(stat, wanted, care, open: { () throws(SystemCallFailure) in try place.open(path) }) {
+            return .present
+        }
+        let source = Source(hub: hub, mayBeBegun: true)
+        return try bringContent(wanted, source, besides: stat?.key) { partial in
+            let folder = try place.makeFolders(path.parent)
+            let model = try stat.map { ($0.permissions, $0.gid) } ?? model()
+            try partial.publish(as: wanted.path.lastComponent, in: folder, permissions: model.0, gid: model.1)
+            place.steps.reached(.blobPublished)
+            note(changed: path.parent)
+            note(changed: "blobs")
+        }
+    }
+
+    /// Waits for the locks of a blob, and so for whoever is fetching it.
+    private func lock(_ wanted: WantedFile) throws -> (HeldLocks, hasWaited: Bool) {
+        let deadline = ContinuousClock.now + settings.longestWait
+        var hasWaited = false
+        while true {
+            do throws(SystemCallFailure) {
+                let locks = try RepoLocks(folders: place.folders).take([wanted.etag], until: 0)
+                return (locks, hasWaited)
+            } catch {
+                guard error.errno == SystemCallFailure.tryAgainNumber else { throw error }
+            }
+            if cancellation.isCancelled { throw RepairFailure(.downloadCancelled, "cancelled") }
+            guard ContinuousClock.now < deadline else {
+                throw RepairFailure(
+                    .alreadyDownloading, "'\(wanted.path.display)' is being fetched by another process; try again later"
+                )
+            }
+            if !hasWaited {
+                hasWaited = true
+                progress.wait(file: wanted.path)
+                settings.event(.downloadJoined(fileOfRepo(wanted)))
+            }
+            sleepMilliseconds(50)
+        }
+    }
+
+    private func isRight(
+        _ stat: FileStat?, _ wanted: WantedFile, _ care: Care,
+        open: () throws(SystemCallFailure) -> OwnedDescriptor
+    ) throws -> Bool {
+        guard let stat, stat.size == wanted.size else { return false }
+        if care == .length { return true }
+        var digest = StreamingDigest(wanted.digest.algorithm, length: wanted.size)
+        do {
+            try PartialFile.read(try open(), stat, wanted.size, cancellation) { digest.update($0) }
+        } catch let failure as SystemCallFailure where failure.errno == SystemCallFailure.inputOutputNumber {
+            // What the disk does not give back is lost.
+            return false
+        }
+        return (try? digest.finish()) == wanted.digest
+    }
+
+    /// Where content may come from.
+    private struct Source {
+        let hub: HubClient?
+        let mayBeBegun: Bool
+    }
+
+    /// A file on this machine, else the Hub's.
+    private func bringContent(
+        _ wanted: WantedFile, _ source: Source, besides: FileKey?, publish: (PartialFile) throws -> Void
+    ) throws -> RepairMeans {
+        for twin in twins.candidates(for: wanted, in: place, besides: besides) {
+            if try copy(twin, wanted, publish) { return .copied }
+        }
+        guard let hub = source.hub else {
+            throw RepairFailure(.entryNotFound, "'\(wanted.path.display)' is nowhere else on this machine")
+        }
+        try fetch(wanted, hub, mayBeBegun: source.mayBeBegun, publish)
+        return .fetched
+    }
+
+    /// - Returns: false when it is not what its name says.
+    private func copy(_ twin: Twin, _ wanted: WantedFile, _ publish: (PartialFile) throws -> Void) throws -> Bool {
+        try space.requireRoom(for: wanted.size)
+        guard let source = try? twin.open() else { return false }
+        let partial = try PartialFile.make(for: wanted, in: place)
+        do {
+            try partial.fill(from: source, twin.stat, wanted, cancellation) {
+                progress.advance(file: wanted.path, to: $0)
+            }
+            guard try partial.isRight(wanted) else {
+                partial.remove()
+                return false
+            }
+            try publish(partial)
+            return true
+        } catch {
+            partial.remove()
+            throw error
+        }
+    }
+
+    private func fetch(
+        _ wanted: WantedFile, _ hub: HubClient, mayBeBegun: Bool, _ publish: (PartialFile) throws -> Void
+    ) throws {
+        // Nothing is transferred for an empty file, and the Hub is not asked either.
+        if wanted.size > 0 { try takeSlot() }
+        var partial = mayBeBegun ? try PartialFile.resume(for: wanted, in: place, cancellation) : nil
+        try space.requireRoom(for: wanted.size - (partial?.present ?? 0))
+        let start = ContinuousClock.now
+        settings.event(.downloadStarted(fileOfRepo(wanted), bytes: wanted.size, present: partial?.present ?? 0))
+        do {
+            // What was here may be wrong, and a transfer may have gone wrong unnoticed: each is tried once more.
+            for attempt in 1...2 {
+                let current = try partial ?? PartialFile.make(for: wanted, in: place)
+                try transfer(wanted, hub, into: current)
+                if try current.isRight(wanted) {
+                    try publish(current)
+                    settings.event(
+                        .downloadFinished(fileOfRepo(wanted), bytes: wanted.size, duration: .now - start))
+                    return
+                }
+                current.remove()
+                partial = nil
+                if attempt == 2 {
+                    throw RepairFailure(
+                        .digestMismatch,
+                        "what the Hub gives for '\(wanted.path.display)' is not \(wanted.digest.hex) "
+                            + "(attempt \(attempt) of 2)")
+                }
+            }
+        } catch {
+            let failure = RepairFailure(error, at: place.repo.folder.display)
+            settings.event(.downloadFailed(fileOfRepo(wanted), failure))
+            throw failure
+        }
+    }
+
+    private func transfer(_ wanted: WantedFile, _ hub: HubClient, into partial: PartialFile) throws {
+        progress.resume(file: wanted.path, at: partial.present)
+        if partial.length == wanted.size { return }
+        let download = HubDownload(
+            repo: place.repo, commit: commit, file: wanted.path, etag: wanted.etag, size: wanted.size,
+            offset: partial.present)
+        do {
+            try hub.download(
+                download, speedLimit: settings.speedLimit, cancellation: cancellation,
+                progress: { [progress] in progress.advance(file: wanted.path, to: $0) },
+                into: { [space] bytes in
+                    try space.watch(bytes.count)
+                    try partial.append(bytes)
+                })
+            try partial.flush()
+            count(partial)
+        } catch {
+            count(partial)
+            let failure = RepairFailure(error, at: place.repo.folder.display)
+            let isUnwanted =
+                failure.code == .downloadCancelled && caller.isCancelled && !settings.keepsPartialWhenCancelled
+                && !partial.isResumed
+            // A full disk is everybody's trouble: what this run wrote does not stay on it.
+            var isInTheWay = (error as? SystemCallFailure)?.isFull ?? false
+            do throws(SystemCallFailure) {
+                if !isInTheWay { try partial.flush() }
+            } catch {
+                isInTheWay = error.isFull
+            }
+            if isUnwanted || isInTheWay || partial.length == 0 { partial.remove() }
+            throw failure
+        }
+    }
+
+    private func count(_ partial: PartialFile) {
+        state.withLock { $0.bytesFetched += partial.length - partial.present }
+    }
+
+    /// Puts a proven file in its place.
+    private func publish(_ partial: PartialFile, _ wanted: WantedFile, to found: BlobAtHand) throws {
+        if case .payload(let payload, let stat) = found {
+            return try StorePayload(place: place, payload: payload, expected: stat).replace(by: partial)
+        }
+        let model = try model()
+        try partial.publish(as: wanted.etag, permissions: model.permissions, gid: model.gid)
+        note(changed: "blobs")
+    }
+}
+
+extension BytePath {
+    /// The folder itself and those that it is in, the repo's included.
+    fileprivate var withFoldersAbove: [BytePath] {
+        var found: [BytePath] = [.empty]
+        for component in components { found.append(found[found.count - 1].appending(component)) }
+        return found
+    }
+}

@@ -1,0 +1,266 @@
+internal import Digests
+internal import HubCache
+internal import HubClient
+internal import LinuxIO
+internal import Removal
+internal import Synchronization
+
+/// A download that is not whole yet: `blobs/<etag>.<8 hex>.incomplete`, which no client ever takes for the blob and none resumes.
+///
+/// It is written under the blob's lock only. Every byte goes through the digest, those of an earlier run by reading them again.
+final class PartialFile: Sendable {
+    let name: BytePath
+    /// How many bytes were here before.
+    let present: UInt64
+    /// Whether they are of another program's writing, or of a run that ended, so that the fault may be theirs.
+    var isResumed: Bool { present > 0 }
+    private let blobs: OwnedDescriptor
+    private let file: OwnedDescriptor
+    private let steps: RepairSteps
+    private let state: Mutex<State>
+
+    private struct State: ~Copyable {
+        var digest: StreamingDigest?
+        /// Has the digest once much has come.
+        var background: BackgroundDigest?
+        var length: UInt64
+        /// What came and is not written yet: libcurl gives 16 kB at a time.
+        var pending: [UInt8] = []
+        /// How many bytes were written, and up to where the system was told to bring them to the disk.
+        var written: UInt64
+        var sent: UInt64
+    }
+
+    private static let writeSize = 256 << 10
+    /// Waiting for the disk in the end takes no longer than it does for so much.
+    private static let writebackSize: UInt64 = 8 << 20
+    /// From so many bytes on a thread of its own hashes.
+    private static let backgroundSize: UInt64 = 4 << 20
+
+    private init(
+        name: BytePath, present: UInt64, blobs: consuming OwnedDescriptor, file: consuming OwnedDescriptor,
+        digest: consuming StreamingDigest, steps: RepairSteps
+    ) {
+        self.name = name
+        self.present = present
+        self.blobs = blobs
+        self.file = file
+        self.steps = steps
+        state = Mutex(State(digest: digest, length: present, written: present, sent: present))
+    }
+
+    /// Makes an empty one.
+    static func make(for wanted: WantedFile, in place: RepoPlace) throws -> PartialFile {
+        let blobs = try place.makeFolders("blobs")
+        let name = wanted.etag.partialName
+        // Only the owner until it is whole and has the mode of its siblings.
+        let file = try blobs.createFile(name, permissions: 0o600)
+        place.steps.reached(.partialMade)
+        return PartialFile(
+            name: name, present: 0, blobs: blobs, file: file,
+            digest: StreamingDigest(wanted.digest.algorithm, length: wanted.size), steps: place.steps)
+    }
+
+    /// Takes over what an earlier run, or a client that is gone, left of the same blob: the longest part of it that can be its
+    /// beginning. What it holds is proven with all the rest in the end.
+    ///
+    /// - Returns: nil when there is none.
+    static func resume(
+        for wanted: WantedFile, in place: RepoPlace, _ cancellation: Cancellation
+    ) throws -> PartialFile? {
+        guard let listed = try place.folders.openIfPresent("blobs") else { return nil }
+        var candidates: [DirectoryEntry] = []
+        for entry in try listed.listDirectory().entries {
+            guard case .partial(wanted.etag, let writer) = BlobEntryName(entry.name),
+                [.pythonUnique, .plain, .hfjanitor].contains(writer), entry.stat.kind == .regular,
+                entry.stat.uid == effectiveUser(), entry.stat.linkCount == 1,
+                (1...wanted.size).contains(entry.stat.size)
+            else { continue }
+            candidates.append(entry)
+        }
+        for entry in candidates.sorted(by: { $0.stat.size > $1.stat.size }) {
+            if let taken = try adopt(entry, for: wanted, in: place, cancellation) { return taken }
+        }
+        return nil
+    }
+
+    private static func adopt(
+        _ entry: DirectoryEntry, for wanted: WantedFile, in place: RepoPlace, _ cancellation: Cancellation
+    ) throws -> PartialFile? {
+        let blobs = try place.makeFolders("blobs")
+        // Whoever writes without the lock has it open.
+        guard let looked = try? blobs.open(entry.name, options: .keepAccessTime),
+            try looked.stat().key == entry.stat.key, isClosed(looked, entry.stat.key)
+        else { return nil }
+        // Clients that fetch several parts at once leave holes.
+        let length = min((try? looked.firstHole()) ?? entry.stat.size, entry.stat.size)
+        guard length > 0 else { return nil }
+        let name = wanted.etag.partialName
+        do throws(SystemCallFailure) {
+            try blobs.rename(entry.name, to: blobs, name, .noReplace)
+        } catch {
+            if error.isAbsent { return nil }
+            guard error.isUnsupportedRename else { throw error }
+            try blobs.move(entry.name, to: blobs, name)
+        }
+        place.steps.reached(.partialAdopted)
+        let file = try blobs.openForChange(name)
+        let stat = try file.stat()
+        guard stat.key == entry.stat.key else {
+            throw SystemCallFailure(call: "open", errno: SystemCallFailure.staleNumber, subject: name)
+        }
+        if length < stat.size { try file.truncate(to: length) }
+        var digest = StreamingDigest(wanted.digest.algorithm, length: wanted.size)
+        try read(looked, stat, length, cancellation) { digest.update($0) }
+        return PartialFile(
+            name: name, present: length, blobs: blobs, file: file, digest: digest, steps: place.steps)
+    }
+
+    private static func isClosed(_ file: borrowing OwnedDescriptor, _ key: FileKey) -> Bool {
+        switch file.probeOpenElsewhere() {
+        case .free: true
+        case .taken: false
+        // We hold the lock that those who write such names take; where more can be told it is asked.
+        case .unknown: OpenFileScan.users(of: [key]).isEmpty
+        }
+    }
+
+    /// Takes the next bytes; they are written when they are many, or by `flush`.
+    func append(_ bytes: Span<UInt8>) throws(SystemCallFailure) {
+        let isDue = state.withLock { state in
+            state.length += UInt64(bytes.count)
+            if state.pending.isEmpty { state.pending.reserveCapacity(min(Self.writeSize, Int(state.length))) }
+            state.pending.append(bytes)
+            return state.pending.count >= Self.writeSize
+        }
+        if isDue { try flush() }
+    }
+
+    /// Writes what came.
+    func flush() throws(SystemCallFailure) {
+        let isGrown = try state.withLock { (state) throws(SystemCallFailure) in
+            if state.pending.isEmpty { return false }
+            try file.write(state.pending)
+            state.written += UInt64(state.pending.count)
+            if state.written - state.sent >= Self.writebackSize {
+                file.startWriteback(from: state.sent, count: state.written - state.sent)
+                state.sent = state.written
+            }
+            if state.written - present >= Self.backgroundSize, let digest = state.digest.take() {
+                state.background = BackgroundDigest(digest)
+            }
+            if let background = state.background {
+                state.pending = background.update(state.pending)
+            } else {
+                var bytes: [UInt8] = []
+                swap(&bytes, &state.pending)
+                state.digest?.update(bytes.span)
+                bytes.removeAll(keepingCapacity: true)
+                state.pending = bytes
+            }
+            return true
+        }
+        if isGrown { steps.reached(.partialGrown) }
+    }
+
+    /// How many bytes are here.
+    var length: UInt64 { state.withLock { $0.length } }
+
+    /// Fills it from another file, by sharing its blocks where the filesystem can.
+    func fill(
+        from source: consuming OwnedDescriptor, _ stat: FileStat, _ wanted: WantedFile, _ cancellation: Cancellation,
+        progress: (UInt64) -> Void
+    ) throws {
+        let isClone = (try? file.clone(from: source)) != nil
+        // What a clone has is read from the clone: the other file may change.
+        let readable = isClone ? try blobs.open(name, options: .keepAccessTime) : source
+        let known = isClone ? try file.stat() : stat
+        try Self.read(readable, known, wanted.size, cancellation) { bytes throws(SystemCallFailure) in
+            if isClone {
+                state.withLock { state in
+                    state.length += UInt64(bytes.count)
+                    state.digest?.update(bytes)
+                }
+            } else {
+                try append(bytes)
+            }
+            progress(length)
+        }
+    }
+
+    /// Reads the start of a file, around the page cache.
+    static func read(
+        _ file: consuming OwnedDescriptor, _ stat: FileStat, _ limit: UInt64, _ cancellation: Cancellation,
+        _ take: (Span<UInt8>) throws(SystemCallFailure) -> Void
+    ) throws {
+        var reader = CacheNeutralReader(file, stat: stat)
+        var buffer = PageBuffer()
+        var left = limit
+        while left > 0 {
+            if cancellation.isCancelled { throw RepairFailure(.downloadCancelled, "cancelled") }
+            let count = try reader.read(into: &buffer)
+            if count == 0 { break }
+            let used = Int(min(UInt64(count), left))
+            left -= UInt64(used)
+            try buffer.withBytes { bytes throws(SystemCallFailure) in try take(bytes.extracting(first: used)) }
+        }
+    }
+
+    /// Whether all of it is here and is what was wanted. To be asked once.
+    ///
+    /// - Throws: `SystemCallFailure` when the last of it could not be written.
+    func isRight(_ wanted: WantedFile) throws(SystemCallFailure) -> Bool {
+        try flush()
+        let found = state.withLock { state -> ContentDigest? in
+            var digest = state.digest.take()
+            if let background = state.background.take() { digest = background.finish() }
+            guard let digest = digest.take() else { return nil }
+            return try? digest.finish()
+        }
+        guard found == wanted.digest else { return false }
+        steps.reached(.partialWhole)
+        return true
+    }
+
+    /// Makes it the blob, in one step for everybody who looks; who has the old file open keeps it.
+    ///
+    /// - Parameter target: another folder and name for it, of a payload in the shared store.
+    func publish(
+        as name: BytePath, in folder: borrowing OwnedDescriptor, permissions: UInt16, gid: UInt32
+    ) throws(SystemCallFailure) {
+        try file.synchronize()
+        steps.reached(.partialSynced)
+        let stat = try file.stat()
+        guard blobs.isStill(self.name, file) else {
+            throw SystemCallFailure(call: "rename", errno: SystemCallFailure.absentNumber, subject: self.name)
+        }
+        // Who is not in the group cannot give the file to it; then it is as a client would make it.
+        if stat.gid != gid { try? file.setGroup(gid) }
+        try file.setPermissions(permissions)
+        steps.reached(.modeSet)
+        try blobs.rename(self.name, to: folder, name, .replace)
+    }
+
+    /// Waits until the folder is on the disk.
+    func synchronizeFolder() throws(SystemCallFailure) {
+        try blobs.synchronize()
+        steps.reached(.blobsSynced)
+    }
+
+    /// Publishes it in its own folder, which is to be synced then.
+    func publish(as etag: BytePath, permissions: UInt16, gid: UInt32) throws(SystemCallFailure) {
+        try publish(as: etag, in: blobs, permissions: permissions, gid: gid)
+        steps.reached(.blobPublished)
+    }
+
+    /// Takes it away.
+    func remove() { _ = try? blobs.unlinkIfPresent(name) }
+}
+
+extension BytePath {
+    /// A name for a partial download of the blob with this name that no other one has.
+    fileprivate var partialName: BytePath {
+        let digits = String(UInt32.random(in: 0 ... .max), radix: 16)
+        return BytePath("\(text).\(String(repeating: "0", count: 8 - digits.count))\(digits).incomplete")
+    }
+}

@@ -1,0 +1,36 @@
+internal import CacheScan
+internal import HubCache
+internal import HubClient
+internal import LinuxIO
+internal import Removal
+
+/// A payload of the shared store whose content is wrong.
+struct StorePayload {
+    let place: RepoPlace
+    let payload: BytePath
+    /// What was found wrong.
+    let expected: FileStat
+
+    /// Puts proven content in its place, by the store's own rules: under the payload's lock, by rename, with the modes that the
+    /// client gives a payload. All repos that link to it have the right content then; who has it open keeps the old one.
+    ///
+    /// - Throws: `RepairFailure`, `SystemCallFailure`.
+    func replace(by partial: PartialFile) throws {
+        let location = StoreInventory.location(of: payload)
+        let shelf = try place.root.open(location.parent, options: [.directory, .keepAccessTime])
+        guard let lock = try lockPayload(payload, in: shelf) else {
+            throw RepairFailure(.inUse, "the lock of payload '\(payload.display)' is held; try again later")
+        }
+        defer { withExtendedLifetime(lock) {} }
+        guard try shelf.statIfPresent(payload)?.isSameVersion(as: expected) ?? true else {
+            throw RepairFailure(.inUse, "payload '\(payload.display)' is another one now; verify again")
+        }
+        // Who may enter the cache may read it (`_shared_blobs.py` of huggingface_hub).
+        let entry = place.root.stat.permissions
+        let permissions = 0o400 | (entry & 0o010 != 0 ? 0o040 : 0) | (entry & 0o001 != 0 ? 0o004 : 0) as UInt16
+        try partial.publish(as: payload, in: shelf, permissions: permissions, gid: expected.gid)
+        place.steps.reached(.payloadReplaced)
+        try shelf.synchronize()
+        try partial.synchronizeFolder()
+    }
+}

@@ -1,0 +1,95 @@
+import CacheScan
+import Enforcement
+import HubCache
+import HubClient
+import LinuxIO
+import PolicyFile
+import Repair
+import Retention
+
+/// What a command that asks the Hub for content works with.
+struct HubSession {
+    let client: HubClient
+    private let policy: Policy
+    private let options: CacheOptions
+
+    /// - Throws: `CommandFailure` 78 for an endpoint in the policy that is none.
+    init(_ opened: OpenedCaches, _ options: CacheOptions) throws {
+        policy = opened.loaded.policy
+        self.options = options
+        client = try Self.clients(policy)()
+    }
+
+    /// What makes clients, one for each thread, that all ask where the policy says, else where the environment does.
+    ///
+    /// - Throws: `CommandFailure` 78 for an endpoint in the policy that is none.
+    static func clients(_ policy: Policy) throws -> @Sendable () -> HubClient {
+        let environment = HubEnvironment(
+            environment: Terminal.environment, tokenFile: CacheLocator(environment: Terminal.environment).tokenFile)
+        // What is public needs none.
+        if let problem = environment.tokenProblem { Terminal.complain("no token is used: \(problem)") }
+        let endpoints: [HubEndpoint]?
+        do throws(HubEndpointProblem) {
+            endpoints = try policy.repair.hubEndpoints(besides: environment)
+        } catch {
+            throw CommandFailure(status: .policy, message: "repair: endpoints: \(error)")
+        }
+        let health = HubHealth()
+        var settings = HubSettings()
+        settings.userAgent = "hfjanitor/\(Version.text)"
+        return { [settings] in
+            HubClient(environment: environment, endpoints: endpoints, health: health, settings: settings)
+        }
+    }
+
+    /// What the policy says of work in a cache; what came so far always stays for the next run.
+    func settings(of root: CacheRoot, _ opened: OpenedCaches) -> RepairSettings {
+        var settings = RepairSettings(policy, of: opened.policy(of: root), on: root)
+        settings.event = { event in
+            if case .downloadJoined(let file) = event {
+                Terminal.complain("'\(file.path.display)' is being fetched by another process: waiting for it")
+            }
+        }
+        if policy.mode == .enforce {
+            settings.makeRoom = { [options] bytes in Self.makeRoom(bytes, options) }
+        }
+        return settings
+    }
+
+    /// Carries the policy's plan out once, so that so much is free above the floor.
+    private static func makeRoom(_ bytes: UInt64, _ options: CacheOptions) {
+        do {
+            let session = try RetentionSession(options, room: bytes, isActing: true, needsMemory: true)
+            let environment = HubEnvironment(
+                environment: Terminal.environment,
+                tokenFile: CacheLocator(environment: Terminal.environment).tokenFile)
+            let hub = HubQuestioner(
+                client: HubClient(environment: environment, health: HubHealth()),
+                cancellation: Interruption.cancellation)
+            let text = PlanText(caches: session.gathered)
+            _ = session.enforcer.enforce(askHub: hub.ask) { event in
+                if case .removed(let action, _) = event { Terminal.complain("to make room: " + text.line(action)) }
+            }
+        } catch let failure as CommandFailure {
+            Terminal.complain("no room could be made: \(failure.message)")
+        } catch {
+            Terminal.complain("no room could be made: \(error)")
+        }
+    }
+}
+
+extension RepairFailure {
+    /// The exit status that it gives a command.
+    var exitStatus: ExitStatus {
+        switch code {
+        case .repoNotFound, .revisionNotFound, .entryNotFound: .absent
+        case .gated, .invalidToken: .permission
+        case .network, .offline, .rateLimited, .incompleteDownload: .unavailable
+        case .insufficientDisk: .cannotWrite
+        case .downloadLimitReached, .alreadyDownloading, .inUse: .busy
+        case .digestMismatch: .data
+        case .downloadCancelled: .interrupted
+        case nil: isPermission ? .permission : .cannotWrite
+        }
+    }
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env python3
+"""Proves fetching and repairing by the built program; `proofs.py --help` says how to run it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "RetentionIntegration")]
+sys.dont_write_bytecode = True
+
+import runner  # noqa: E402
+
+MODULES = ("fetching", "repairing", "crashes", "faults", "together", "twins", "readiness", "by_itself")
+
+if __name__ == "__main__":
+    sys.exit(runner.main(MODULES))
