@@ -26,6 +26,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0", traits: []),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     ],
     targets: [
         // C: what Swift cannot import.
@@ -57,6 +62,7 @@ let package = Package(
             swiftSettings: strict),
 
         .target(name: "HubClient", dependencies: ["CCurl", "HubCache", "LinuxIO"], swiftSettings: strict),
+        .target(name: "ControlClient", dependencies: ["CCurl", "HubCache", "LinuxIO"], swiftSettings: strict),
         .target(name: "SystemdSupport", dependencies: ["CSystemd", "HubCache", "LinuxIO"], swiftSettings: strict),
 
         // Domain: the pipeline from disk to findings, to a plan, to what is done.
@@ -105,13 +111,29 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        .target(
+            name: "Documents", dependencies: ["Daemon", "Enforcement", "HubCache", "Retention", "Verification"],
+            swiftSettings: strict),
+        .target(
+            name: "ControlAPI",
+            dependencies: [
+                "Daemon", "Documents", "HubCache", "LinuxIO", "Retention", "SystemdSupport", "Verification",
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+            ],
+            swiftSettings: strict),
+
         // Edge: parse, call, render.
         .executableTarget(
             name: "hfjanitor",
             dependencies: [
-                "CacheScan", "Daemon", "Diagnosis", "Enforcement", "HubCache", "HubClient", "InUse", "Ledger",
-                "LinuxIO",
-                "PolicyFile", "Preview", "Removal", "Repair", "Retention", "SystemdSupport", "Verification",
+                "CacheScan", "ControlAPI", "ControlClient", "Daemon", "Diagnosis", "Documents", "Enforcement",
+                "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Preview", "Removal", "Repair",
+                "Retention", "SystemdSupport", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -187,6 +209,9 @@ let package = Package(
                 "Daemon", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile", "SystemdSupport", "TestSupport",
                 "hfjanitor",
             ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ControlTests", dependencies: ["HubCache", "Ledger", "TestSupport", "hfjanitor"],
             swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),

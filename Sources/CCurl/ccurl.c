@@ -103,6 +103,42 @@ int hfj_curl_perform(void *handle, const struct hfj_exchange *exchange) {
     return (int)code;
 }
 
+int hfj_curl_ask_local(void *handle, const struct hfj_local_request *request, long *status) {
+    *status = 0;
+    curl_easy_reset(handle);
+    CURLcode restricted = restrict_protocols(handle);
+    if (restricted) return (int)restricted;
+    SET(CURLOPT_UNIX_SOCKET_PATH, request->socket_path);
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_PROXY, "");
+    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_TIMEOUT_MS, request->milliseconds);
+    if (request->body) {
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_length);
+        SET(CURLOPT_POSTFIELDS, request->body);
+    }
+    SET(CURLOPT_CUSTOMREQUEST, request->method);
+    SET(CURLOPT_WRITEFUNCTION, request->on_body);
+    SET(CURLOPT_WRITEDATA, request->context);
+    SET(CURLOPT_NOPROGRESS, 0L);
+    SET(CURLOPT_XFERINFOFUNCTION, request->on_progress);
+    SET(CURLOPT_XFERINFODATA, request->context);
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    if (!headers) return (int)CURLE_OUT_OF_MEMORY;
+    CURLcode code = curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
+    if (!code) {
+        struct pipe_guard guard;
+        block_broken_pipe(&guard);
+        code = curl_easy_perform(handle);
+        unblock_broken_pipe(&guard);
+        curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, status);
+    }
+    curl_easy_setopt(handle, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    return (int)code;
+}
+
 void hfj_curl_destroy(void *handle) {
     struct pipe_guard guard;
     block_broken_pipe(&guard);

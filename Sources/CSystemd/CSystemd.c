@@ -123,3 +123,40 @@ uint64_t hfj_monotonic_microseconds(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
+
+static int stream_socket(struct sockaddr_un *address, socklen_t *size, const void *path, size_t length) {
+    memset(address, 0, sizeof *address);
+    if (length == 0 || length >= sizeof address->sun_path) return -ENAMETOOLONG;
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path, path, length);
+    *size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+int hfj_listen(const void *path, size_t length) {
+    struct sockaddr_un address;
+    socklen_t size;
+    int descriptor = stream_socket(&address, &size, path, length);
+    if (descriptor < 0) return descriptor;
+    // Before bind(2), so that the name never has another mode.
+    if (fchmod(descriptor, 0600) != 0 || bind(descriptor, (struct sockaddr *)&address, size) != 0
+        || listen(descriptor, 1024) != 0) {
+        int result = -errno;
+        close(descriptor);
+        return result;
+    }
+    return descriptor;
+}
+
+int hfj_is_listened_to(const void *path, size_t length) {
+    struct sockaddr_un address;
+    socklen_t size;
+    int descriptor = stream_socket(&address, &size, path, length);
+    if (descriptor < 0) return descriptor;
+    int result = connect(descriptor, (struct sockaddr *)&address, size) == 0 ? 1 : -errno;
+    close(descriptor);
+    // A full queue of connections is somebody's, too.
+    if (result == -EAGAIN) return 1;
+    return result == -ECONNREFUSED || result == -ENOENT ? 0 : result;
+}

@@ -104,6 +104,13 @@ public final class CacheRoot: Sendable {
         otherFilesystems.withLock { $0[device] = found }
     }
 
+    /// What tells whether a file of the cache is in use: `lease`, `proc`, or `none`.
+    public var inUseMethod: String {
+        let user = effectiveUser()
+        if filesystem.kind.hasTrustworthyLeases, stat.uid == user || user == 0 { return "lease" }
+        return OpenFileScan.blindSpot() == nil ? "proc" : "none"
+    }
+
     /// The version under which what is known of a file is remembered.
     public func version(of stat: FileStat) -> FileVersion {
         FileVersion(filesystem: filesystem(ofDevice: stat.key.device).id, stat: stat)

@@ -23,7 +23,26 @@ public final class OwnReads: Sendable {
             Record(number: number, remaining: remaining, phase: phase == .over ? .overBeforeReading : phase)
         }
     }
+    /// Another process of ours reads in some repos: it opens a file so many times at most.
+    private struct Span {
+        var cache: BytePath
+        /// Nil: all.
+        var repos: Set<BytePath>?
+        var opens: Int
+        var taken: [OpenedFile: Int] = [:]
+        var phase = Phase.open
+
+        func covers(_ file: OpenedFile, of cache: BytePath) -> Bool {
+            guard cache == self.cache, taken[file] ?? 0 < opens else { return false }
+            return switch file {
+            case .blob(let repo, _), .snapshotFile(let repo, _): repos?.contains(repo) ?? true
+            case .payload: true
+            case .someOfRepo, .someOfStore: false
+            }
+        }
+    }
     private struct State {
+        var spans: [UInt64: Span] = [:]
         var records: [Key: [Record]] = [:]
         var over: [Key] = []
         var numbers: UInt64 = 0
@@ -61,6 +80,31 @@ public final class OwnReads: Sendable {
         return { self.end(key, number) }
     }
 
+    /// As many processes may announce what they read at once.
+    public static let mostSpans = 64
+
+    /// Announces that another process reads in some repos from now on. Of each file there some opens are not passed on.
+    ///
+    /// - Parameters:
+    ///   - repos: their folders; nil: all.
+    ///   - cache: the cache as it was given to the watcher.
+    ///   - opens: how many times it opens a file at most.
+    /// - Returns: to be called when that is over; nil where too many do so already.
+    public func announce(repos: Set<BytePath>?, of cache: BytePath, opens: Int = 1) -> (@Sendable () -> Void)? {
+        let number = state.withLock { state -> UInt64? in
+            guard state.spans.count < Self.mostSpans else { return nil }
+            state.numbers += 1
+            state.spans[state.numbers] = Span(cache: cache, repos: repos, opens: opens)
+            return state.numbers
+        }
+        guard let number else { return nil }
+        return {
+            self.state.withLock { $0.spans[number]?.phase = .over }
+            // The events that are queued now are to be read before somebody else's.
+            self.bell.ring()
+        }
+    }
+
     private func begin(_ key: Key, opens: Int) -> UInt64 {
         state.withLock { state in
             state.numbers += 1
@@ -91,7 +135,15 @@ public final class OwnReads: Sendable {
     func take(_ file: OpenedFile, of cache: BytePath) -> Bool {
         state.withLock { state in
             let key = Key(cache: cache, file: file)
-            guard let index = state.records[key]?.firstIndex(where: { $0.remaining > 0 }) else { return false }
+            guard let index = state.records[key]?.firstIndex(where: { $0.remaining > 0 }) else {
+                guard
+                    let span = state.spans.keys.sorted().first(where: {
+                        state.spans[$0]?.covers(file, of: cache) ?? false
+                    })
+                else { return false }
+                state.spans[span]?.taken[file, default: 0] += 1
+                return true
+            }
             state.records[key]?[index].remaining -= 1
             return true
         }
@@ -103,14 +155,17 @@ public final class OwnReads: Sendable {
             let keys = state.over
             state.over = []
             for key in keys { state.records[key] = state.records[key]?.map(\.whenReadingBegins) }
-            return Over(keys: keys)
+            let spans = state.spans.filter { $0.value.phase != .open }.map(\.key)
+            for span in spans { state.spans[span]?.phase = .overBeforeReading }
+            return Over(keys: keys, spans: spans)
         }
     }
 
     /// Forgets what was over, after all queues have been read to their ends. What ended meanwhile waits for the next time.
     func endReading(_ over: Over) {
-        guard !over.keys.isEmpty else { return }
+        guard !over.keys.isEmpty || !over.spans.isEmpty else { return }
         state.withLock { state in
+            for span in over.spans { state.spans[span] = nil }
             for key in over.keys {
                 let records = (state.records[key] ?? []).filter { $0.phase != .overBeforeReading }
                 state.records[key] = records.isEmpty ? nil : records
@@ -119,8 +174,11 @@ public final class OwnReads: Sendable {
     }
 
     /// Announcements that are over.
-    struct Over { fileprivate var keys: [Key] }
+    struct Over {
+        fileprivate var keys: [Key]
+        fileprivate var spans: [UInt64]
+    }
 
-    /// How many files are announced.
-    var count: Int { state.withLock { $0.records.count } }
+    /// How many files and processes are announced.
+    var count: Int { state.withLock { $0.records.count + $0.spans.count } }
 }

@@ -14,6 +14,7 @@ public final class DaemonLoop {
     let journal: Journal
     let notifier: Notifier
     let mailbox = Mailbox()
+    let bulletin = Bulletin()
     let cancellation = Cancellation()
     let hubHealth = HubHealth()
     let started = currentTime()
@@ -40,10 +41,17 @@ public final class DaemonLoop {
     var lastPass = PassNumbers()
     var lastPassSaid: PassNumbers?
 
+    var counters = Counters()
+    var planRequests = PlanRequests()
+
     var isReady = false
     var isStopping = false
     var isReloading = false
+    /// Who waits for the verdict on the policy file, and how many readings of it have to be over.
+    var reloads: [(reply: Reply<ReloadVerdict>, request: Int)] = []
     var statusText = ""
+    var lastStatus: (status: DaemonStatus, time: UInt64)?
+    let startTicks = ProcessTable.process(ownProcess())?.startTicks ?? 0
     var lastStatusDocument = ""
     var isStatusStale = true
     var timers = Timers()
@@ -56,7 +64,9 @@ public final class DaemonLoop {
     }
 
     /// Runs until it is told to stop. To be called before other threads are started.
-    public func run() -> DaemonEnd {
+    ///
+    /// - Parameter serve: lets others ask, from the start on; what it returns ends that.
+    public func run(serving serve: (DaemonDesk) -> @Sendable () -> Void = { _ in {} }) -> DaemonEnd {
         let mailbox = mailbox
         listenForSignals { signal in
             mailbox.post { loop in loop.take(signal) }
@@ -67,7 +77,10 @@ public final class DaemonLoop {
         } catch {
             return .failed("cannot start: \(error.reason)")
         }
+        let stopServing = serve(DaemonDesk(mailbox, bulletin))
         while !isStopping { turn() }
+        bulletin.end()
+        stopServing()
         end()
         return .stopped
     }
@@ -215,7 +228,14 @@ public final class DaemonLoop {
 
     func say(_ event: JournalEvent) {
         journal.send(event)
+        counters.count(event)
+        bulletin.publish(event)
         forward(event)
+    }
+
+    /// Says that something about the control socket is not as it should be.
+    public func complain(_ problem: String) {
+        say(JournalEvent(.watchDegraded, problem, EventFields(code: "control")))
     }
 
     /// Raises a condition of the daemon's own, and says it when that is due.
@@ -248,7 +268,9 @@ public final class DaemonLoop {
         // A removal is undone first, which takes a moment; what hangs in the kernel is left to itself.
         wait(atMost: 20_000_000_000) { loop in loop.caches.allSatisfy { $0.isIdle || $0.isUnresponsive } }
         // What was removed to the end before that is still told of.
-        for letter in mailbox.take() { letter(self) }
+        for letter in mailbox.close() { letter(self) }
+        reloads = []
+        planRequests = PlanRequests()
         wait(atMost: 3_000_000_000) { loop in loop.recorder?.isIdle ?? true }
         wait(atMost: 5_000_000_000) { loop in loop.forwarder?.isIdle ?? true }
         forwarder?.stop()

@@ -4,7 +4,20 @@ internal import SystemdSupport
 /// What is known to be wrong, and what is said of it: each finding when it comes, after a day, and when it is over.
 struct FindingBook {
     private(set) var log = ConditionLog()
-    private var scopes: [BytePath: Set<String>] = [:]
+    /// What holds, by cache and scope.
+    private var scopes: [BytePath: [String: Found]] = [:]
+
+    private struct Found {
+        var repo: String?
+        var things: [FoundThing]
+    }
+
+    /// The findings that hold in a cache, with their repos.
+    func found(in cache: BytePath) -> [(repo: String?, thing: FoundThing)] {
+        (scopes[cache] ?? [:]).sorted { $0.key < $1.key }.flatMap { entry in
+            entry.value.things.map { (entry.value.repo, $0) }
+        }
+    }
 
     /// The findings that hold, errors and warnings, in one cache or all.
     func count(in cache: BytePath? = nil, atLeast severity: EventPriority = .warning) -> Int {
@@ -20,7 +33,7 @@ struct FindingBook {
     ) -> [JournalEvent] {
         let scope = Self.scope(cache, folder)
         let worth = things.filter { $0.finding.severity > .info }
-        if worth.isEmpty { scopes[cache]?.remove(scope) } else { scopes[cache, default: []].insert(scope) }
+        scopes[cache, default: [:]][scope] = worth.isEmpty ? nil : Found(repo: id, things: worth)
         let conditions = worth.map { thing in
             Condition(
                 .init(scope: scope, code: thing.finding.code.rawValue, subject: Self.subject(of: thing.finding)),
@@ -32,14 +45,14 @@ struct FindingBook {
     /// Takes that these are all the repos of a cache: what was found in others is over.
     mutating func keepOnly(_ folders: [BytePath], of cache: BytePath, now: Timestamp) -> [JournalEvent] {
         let kept = Set(folders.map { Self.scope(cache, $0) } + [Self.scope(cache, nil)])
-        let gone = (scopes[cache] ?? []).subtracting(kept)
-        scopes[cache]?.subtract(gone)
+        let gone = (scopes[cache] ?? [:]).keys.filter { !kept.contains($0) }
+        for scope in gone { scopes[cache]?[scope] = nil }
         return gone.sorted().flatMap { said(log.replace(scope: $0, with: [], now: now)) }
     }
 
     /// Forgets a cache without a word: nobody watches it any more.
     mutating func forget(_ cache: BytePath, now: Timestamp) {
-        for scope in scopes[cache] ?? [] { _ = log.replace(scope: scope, with: [], now: now) }
+        for scope in (scopes[cache] ?? [:]).keys { _ = log.replace(scope: scope, with: [], now: now) }
         scopes[cache] = nil
     }
 

@@ -133,16 +133,9 @@ extension DaemonLoop {
 extension PassOrder {
     fileprivate func rehearse(mostQuestions: Int) -> Outlook? {
         let reading = ClockReading.now()
-        let gatherer = FactsGatherer(ledger: ledger, memory: Memory(ledger), jobs: 1, cancellation: cancellation)
-        let gathered = caches.compactMap { entry -> GatheredCache? in
-            guard let root = try? entry.looker.openRoot() else { return nil }
-            return try? gatherer.gather(root, policy: entry.policy, of: policy, now: reading.time)
-        }
+        let gathered = gather(reading.time)
         if cancellation.isCancelled || gathered.isEmpty { return nil }
-        var settings = Enforcer.Settings(policy: policy, now: reading.time)
-        settings.formerPolicy = former
-        settings.clock = ledger.judge(reading, by: gathered, forgets: false)
-        let enforcer = Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
+        let enforcer = enforcer(gathered, reading, forgets: false)
         let hub = HubQuestioner(
             client: HubClient(environment: hub, token: token, health: health), cancellation: cancellation)
         guard let rehearsal = enforcer.rehearse(mostQuestions: mostQuestions, askHub: hub.ask) else { return nil }

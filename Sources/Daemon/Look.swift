@@ -31,6 +31,11 @@ struct RepoLook: Sendable {
     var folder: BytePath
     var id: String
     var states: [CommitHash: RevisionState] = [:]
+    /// The worst of those that have a ref, of all if none has.
+    var state = RevisionState.complete
+    var refs: [String: CommitHash] = [:]
+    /// Bytes on the disk of everything in the folder.
+    var allBytes: UInt64 = 0
     /// Revisions with files that are complete.
     var whole: Set<CommitHash> = []
     var bytes: [CommitHash: UInt64] = [:]
@@ -64,6 +69,8 @@ struct CacheLook: Sendable {
     var freeBytes: UInt64
     var totalBytes: UInt64
     var bytes: UInt64
+    var reclaimableBytes: UInt64
+    var inUseMethod: String
     var repos: [RepoLook]
     var things: [FoundThing]
     var begun: UInt64
@@ -114,6 +121,7 @@ struct Looker: Sendable {
             path: root.path, owner: root.stat.uid, filesystem: root.filesystem.id,
             isReadOnly: root.filesystem.isReadOnly, freeBytes: report.freeBytes,
             totalBytes: root.filesystem.totalBytes, bytes: report.bytes,
+            reclaimableBytes: report.reclaimableBytes, inUseMethod: root.inUseMethod,
             repos: report.repos.map { Self.summary($0, notes[$0.folder], begun: begun) },
             things: report.findings.map { FoundThing(finding: $0, revision: nil) }, begun: begun,
             duration: monotonicNanoseconds() - begun)
@@ -147,6 +155,29 @@ struct Looker: Sendable {
         return look
     }
 
+    /// Verifies something for somebody who asked, and tells what the loop keeps of it.
+    ///
+    /// - Returns: nil when it is not there any more.
+    /// - Throws: `SystemCallFailure` when the root is not there or cannot be read.
+    func report(_ selection: CacheSelection, depth: VerificationDepth, progress: VerificationProgress)
+        throws(SystemCallFailure) -> (report: CacheReport, looks: [RepoLook])?
+    {
+        let begun = monotonicNanoseconds()
+        let root = try openRoot()
+        let observations = Observations()
+        let report = try Verifier(
+            root: root, options: VerificationOptions(depth: depth, jobs: 1), memory: Memory(ledger),
+            progress: progress, cancellation: cancellation
+        ).verify(selection, observe: observations.note)
+        guard let report else { return nil }
+        let looks = report.repos.map { repo in
+            var look = Self.summary(repo, observations.all[repo.folder], begun: begun)
+            look.isLive = look.isLive || hasHeldLock(repo.folder, in: root)
+            return look
+        }
+        return (report, looks)
+    }
+
     /// Whether this process may change something in a cache: root works in its own only.
     func mayChange(_ root: CacheRoot) -> Bool {
         !root.filesystem.isReadOnly && (effectiveUser() != 0 || root.stat.uid == 0)
@@ -162,6 +193,8 @@ struct Looker: Sendable {
     private static func summary(_ report: RepoReport, _ note: Observations.Note?, begun: UInt64) -> RepoLook {
         var look = RepoLook(folder: report.folder, id: report.id)
         look.begun = begun
+        look.state = report.state
+        look.allBytes = report.bytes
         look.downloads = note?.downloads ?? []
         look.payloads = note?.payloads ?? [:]
         look.things = report.findings.map { FoundThing(finding: $0, revision: nil) }
@@ -170,6 +203,7 @@ struct Looker: Sendable {
             guard let commit = revision.commit else { continue }
             look.states[commit] = revision.state
             look.bytes[commit] = revision.bytes
+            for ref in revision.refs { look.refs[ref.text] = commit }
             if revision.state == .complete && revision.fileCount > 0 { look.whole.insert(commit) }
         }
         look.isLive =

@@ -74,6 +74,7 @@ extension DaemonLoop {
         publish(look, of: cache, isFirst: false)
         considerRepair(look, of: cache, now)
         if !look.isLive {
+            if let change = cache.changedAt[look.folder] { counters.lastLag = now &- change }
             cache.changedAt[look.folder] = nil
             if before != cache.repos[look.folder]?.states { becomesDifferent(cache, folder: look.folder) }
         }
@@ -129,7 +130,8 @@ extension DaemonLoop {
         }
         everWhole.formIntersection(look.states.keys)
         cache.repos[look.folder] = KnownRepo(
-            id: look.id, states: look.states, everWhole: everWhole, downloads: look.downloads)
+            id: look.id, states: look.states, everWhole: everWhole, downloads: look.downloads,
+            state: look.state, refs: look.refs, bytes: look.allBytes)
     }
 
     private func forgetPayloads(of folder: BytePath, in cache: WatchedCache) {
@@ -190,6 +192,8 @@ extension DaemonLoop {
         cache.isReadOnly = look.isReadOnly
         judgeWritability(cache)
         cache.bytes = look.bytes
+        cache.reclaimableBytes = look.reclaimableBytes
+        cache.inUseMethod = look.inUseMethod
         cache.space.free = look.freeBytes
         cache.space.total = look.totalBytes
         cache.lastFullLookDuration = look.duration

@@ -16,11 +16,7 @@ extension PassOrder {
     /// - Returns: nil when no cache can be read.
     func run(acts: Bool, say: @escaping @Sendable (JournalEvent) -> Void) -> PassFindings? {
         let reading = ClockReading.now()
-        let gatherer = FactsGatherer(ledger: ledger, memory: Memory(ledger), jobs: 1, cancellation: cancellation)
-        var gathered: [GatheredCache] = []
-        let opened = caches.compactMap { entry in
-            (try? entry.looker.openRoot()).map { (root: $0, policy: entry.policy, downloads: entry.downloads) }
-        }
+        let opened = openRoots()
         // Somebody else's pass is as good as ours; the next look at the floor tells whether it was enough.
         // Without a memory that can be believed it says what it would do, and does nothing.
         let refusal = Enforcer.memoryRefusal(ledger, for: opened.map(\.root), hasFolder: true)
@@ -28,21 +24,13 @@ extension PassOrder {
         let lock = acts ? PassLock(opened.map(\.root)) : nil
         if acts && lock == nil { return nil }
         defer { withExtendedLifetime(lock) {} }
-        for (root, cachePolicy, _) in opened {
-            guard let cache = try? gatherer.gather(root, policy: cachePolicy, of: policy, now: reading.time)
-            else { continue }
-            gathered.append(cache)
-        }
+        let gathered = gather(opened, reading.time)
         if cancellation.isCancelled || gathered.isEmpty { return nil }
-        var settings = Enforcer.Settings(policy: policy, now: reading.time)
         // Measured as late as what is free: else what came meanwhile counts twice.
         let remaining = opened.reduce(UInt64(0)) { $0 &+ SpaceLook.remaining(of: $1.downloads, in: $1.root) }
         let hasFloor = opened.contains { $0.policy.minFree != nil }
         let room = self.room &+ (hasFloor ? remaining : 0)
-        if room > 0 { settings.room = room }
-        settings.formerPolicy = former
-        settings.clock = ledger.judge(reading, by: gathered, forgets: true)
-        let enforcer = Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
+        let enforcer = enforcer(gathered, reading, room: room, forgets: true)
         let names = EventNames(caches: gathered)
         guard acts else {
             let plan = enforcer.plan()
@@ -75,6 +63,35 @@ extension PassOrder {
         findings.nextDue = nextDue(gathered, now: reading.time)
         findings.cachePaths = gathered.map(\.facts.path)
         return findings
+    }
+
+    private typealias OpenedCache = (root: CacheRoot, policy: CachePolicy, downloads: [LiveDownload])
+
+    private func openRoots() -> [OpenedCache] {
+        caches.compactMap { entry in
+            (try? entry.looker.openRoot()).map { ($0, entry.policy, entry.downloads) }
+        }
+    }
+
+    /// The facts of the caches that can be read.
+    func gather(_ time: Timestamp) -> [GatheredCache] { gather(openRoots(), time) }
+
+    private func gather(_ opened: [OpenedCache], _ time: Timestamp) -> [GatheredCache] {
+        let gatherer = FactsGatherer(ledger: ledger, memory: Memory(ledger), jobs: 1, cancellation: cancellation)
+        return opened.compactMap { try? gatherer.gather($0.root, policy: $0.policy, of: policy, now: time) }
+    }
+
+    /// - Parameters:
+    ///   - room: bytes that are wanted besides what the policy keeps free.
+    ///   - forgets: whether what is old may be forgotten.
+    func enforcer(
+        _ gathered: [GatheredCache], _ reading: ClockReading, room: UInt64 = 0, forgets: Bool
+    ) -> Enforcer {
+        var settings = Enforcer.Settings(policy: policy, now: reading.time)
+        if room > 0 { settings.room = room }
+        settings.formerPolicy = former
+        settings.clock = ledger.judge(reading, by: gathered, forgets: forgets)
+        return Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
     }
 
     private static let mostSaid = 100

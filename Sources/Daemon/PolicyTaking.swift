@@ -5,7 +5,14 @@ internal import SystemdSupport
 
 // What a policy file that was read again does.
 extension DaemonLoop {
+    /// Has the files read again for somebody who waits for the verdict.
+    func reload(_ reply: Reply<ReloadVerdict>) {
+        guard let policyWatch else { return }
+        reloads.append((reply, policyWatch.request()))
+    }
+
     func takePolicy(_ reading: PolicyWatch.Reading, _ occasion: PolicyWatch.Occasion) {
+        defer { answerReloads(occasion) }
         let verdict = inForce.take(reading, ledger: ledger, now: currentTime())
         let identity = Condition.Identity(scope: "policy", code: "policy-rejected")
         let file = inForce.loaded.files.first
@@ -19,7 +26,7 @@ extension DaemonLoop {
                         EventFields(path: file, code: "policy", reason: Self.oneLine(problem)))))
         case .unchanged:
             // An answer is due where somebody asked.
-            if occasion == .request {
+            if case .request = occasion {
                 say(
                     JournalEvent(
                         .policyApplied, "the policy was read again: nothing changed", EventFields(path: file)))
@@ -54,10 +61,18 @@ extension DaemonLoop {
         isStatusStale = true
         timers.statusFile = 0
         showStatus(monotonicNanoseconds())
-        if isReloading, occasion == .request {
+        if isReloading, case .request = occasion {
             isReloading = false
             notifier.send(.ready, .status(statusText))
         }
+    }
+
+    private func answerReloads(_ occasion: PolicyWatch.Occasion) {
+        guard case .request(let number) = occasion else { return }
+        for reload in reloads where reload.request <= number {
+            reload.reply.give(inForce.error.map { .rejected($0) } ?? .applied)
+        }
+        reloads.removeAll { $0.request <= number }
     }
 
     private static func oneLine(_ text: String) -> String {

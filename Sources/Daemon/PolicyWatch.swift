@@ -9,12 +9,17 @@ internal import Synchronization
 /// above the folder that leads elsewhere now, is found by a look every half minute.
 final class PolicyWatch: Sendable {
     /// Why the policy was read.
-    enum Occasion: Sendable, Hashable { case edit, request }
+    enum Occasion: Sendable, Hashable {
+        case edit
+        /// All requests up to that number.
+        case request(Int)
+    }
     typealias Reading = Result<LoadedPolicy, PolicyFailure>
 
     private struct State {
         var isStopped = false
         var isRequested = false
+        var requests = 0
     }
 
     private static let quiet: UInt64 = 2_000_000_000
@@ -51,9 +56,17 @@ final class PolicyWatch: Sendable {
     func start(since mark: Fingerprint) { _ = BackgroundThread(name: "policy") { self.run(since: mark) } }
 
     /// Has it read now, changed or not.
-    func request() {
-        state.withLock { $0.isRequested = true }
+    ///
+    /// - Returns: the request's number: what is reported for it or a later one was read after this call.
+    @discardableResult
+    func request() -> Int {
+        let number = state.withLock { state in
+            state.isRequested = true
+            state.requests += 1
+            return state.requests
+        }
         bell.ring()
+        return number
     }
 
     func stop() {
@@ -72,13 +85,13 @@ final class PolicyWatch: Sendable {
             if fingerprint() == known, !isCalled { wait(watch, atMost: Self.pollInterval) }
             if monotonicNanoseconds() &- begun > Self.quiet { rest = Self.shortestRest }
             if state.withLock({ $0.isStopped }) { return }
-            let isRequested = state.withLock { state in
+            let request = state.withLock { state -> Int? in
                 defer { state.isRequested = false }
-                return state.isRequested
+                return state.isRequested ? state.requests : nil
             }
-            if isRequested {
+            if let request {
                 known = fingerprint()
-                report(.request, Self.read(location))
+                report(.request(request), Self.read(location))
                 continue
             }
             var found = fingerprint()

@@ -189,23 +189,18 @@ extension DaemonLoop {
     // MARK: telling
 
     /// What `scrub status` is told: how far the digest pass over each cache is.
-    var scrubDescription: JSONValue { .list(caches.map(scrubDescription)) }
+    var scrubDescription: JSONValue { .list(caches.map { scrub(of: $0).document }) }
 
-    private func scrubDescription(of cache: WatchedCache) -> JSONValue {
-        func time(_ time: Timestamp?) -> JSONValue { time.map { .text(CalendarTime.text(of: $0)) } ?? .null }
+    func scrub(of cache: WatchedCache) -> DaemonStatus.Scrub {
         let record = cache.scrub.record
-        let current = cache.scrub.current
-        let isRunning = current.map { $0.isRequested || inForce.policy.verification.scrubEvery != nil } ?? false
-        let done = record.map { record in cache.repos.keys.count { $0.text <= record.position } } ?? 0
-        return .map([
-            ("path", .text((cache.root ?? cache.path).text)),
-            ("state", .text(record == nil ? "never" : isRunning ? "running" : "idle")),
-            ("repos_done", .number(Int64(done))), ("repos_total", .number(Int64(cache.repos.count))),
-            ("revisions", .number(Int64(record?.checked ?? 0))),
-            ("bytes", .count((record?.bytes ?? 0) &+ (cache.scrub.progress?.bytesDone ?? 0))),
-            ("begun", time(record?.begunAt)), ("finished", time(record?.finishedAt)),
-            ("cancelled", time(record.flatMap { $0.isCancelled ? $0.endedAt : nil })),
-            ("next_due", time(nextScrub(cache))),
-        ])
+        let isRunning =
+            cache.scrub.current.map { $0.isRequested || inForce.policy.verification.scrubEvery != nil } ?? false
+        return DaemonStatus.Scrub(
+            path: cache.root ?? cache.path, state: record == nil ? .never : isRunning ? .running : .idle,
+            reposDone: record.map { record in cache.repos.keys.count { $0.text <= record.position } } ?? 0,
+            reposTotal: cache.repos.count, revisions: record?.checked ?? 0,
+            bytes: (record?.bytes ?? 0) &+ (cache.scrub.progress?.bytesDone ?? 0), begun: record?.begunAt,
+            finished: record?.finishedAt, cancelled: record.flatMap { $0.isCancelled ? $0.endedAt : nil },
+            nextDue: nextScrub(cache))
     }
 }

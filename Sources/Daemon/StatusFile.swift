@@ -2,17 +2,25 @@ public import HubCache
 internal import LinuxIO
 
 /// A value of a small JSON document.
-indirect enum JSONValue: Sendable {
+public indirect enum JSONValue: Sendable {
+    /// `null`.
     case null
+    /// `true` or `false`.
     case flag(Bool)
+    /// A whole number.
     case number(Int64)
+    /// A text.
     case text(String)
+    /// A list.
     case list([JSONValue])
+    /// Keys and values, in this order.
     case map([(String, JSONValue)])
 
-    static func count(_ number: UInt64) -> JSONValue { .number(Int64(clamping: number)) }
+    /// A number of bytes or things; more than JSON's readers take is cut to the most they do.
+    public static func count(_ number: UInt64) -> JSONValue { .number(Int64(clamping: number)) }
 
-    var rendered: String {
+    /// As one line of JSON.
+    public var rendered: String {
         switch self {
         case .null: return "null"
         case .flag(let value): return value ? "true" : "false"

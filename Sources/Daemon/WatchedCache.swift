@@ -47,6 +47,9 @@ final class WatchedCache {
     var structures: [BytePath: Int] = [:]
     var isInventoryDone = false
     var bytes: UInt64 = 0
+    var reclaimableBytes: UInt64 = 0
+    /// What tells whether a file is in use.
+    var inUseMethod = "none"
 
     // MARK: what is to be looked at
 
@@ -99,7 +102,11 @@ final class WatchedCache {
         measuring = try Worker(name: "measure")
     }
 
+    /// For what somebody asks to be looked at; made when it is first needed.
+    var answering: Worker?
+
     func stop(droppingJobs: Bool) {
+        answering?.stop(droppingJobs: droppingJobs)
         verifying.stop(droppingJobs: droppingJobs)
         enforcing.stop(droppingJobs: droppingJobs)
         measuring.stop(droppingJobs: droppingJobs)
@@ -111,12 +118,19 @@ final class WatchedCache {
     }
 
     var isIdle: Bool {
-        [verifying, enforcing, measuring, reading, scrubbing, repairer].allSatisfy { $0?.isIdle ?? true }
+        [verifying, enforcing, measuring, reading, scrubbing, repairer, answering].allSatisfy { $0?.isIdle ?? true }
     }
 
     /// How many looks are waiting or under way.
     var queuedLooks: Int {
         settle.count + beingLookedAt.count + pendingReads.count + (isFullLookRunning ? 1 : 0)
+    }
+
+    /// What requests name it by: the same as long as its path is.
+    var id: String {
+        var mark = Fingerprint()
+        mark.add(path)
+        return String(mark.value, radix: 16)
     }
 
     /// How it is watched, in the word of `status`.
@@ -136,6 +150,10 @@ struct KnownRepo {
     /// Revisions that were whole once.
     var everWhole: Set<CommitHash> = []
     var downloads: [LiveDownload] = []
+    var state = RevisionState.complete
+    var refs: [String: CommitHash] = [:]
+    /// Bytes on the disk.
+    var bytes: UInt64 = 0
 }
 
 /// A repo that somebody works on.

@@ -52,6 +52,9 @@ final class Worker: Sendable {
     /// Whether there is nothing to do.
     var isIdle: Bool { core.state.withLock { !$0.isBusy && $0.jobs.isEmpty } }
 
+    /// How many jobs there are, with the one that is being done.
+    var count: Int { core.state.withLock { $0.jobs.count + ($0.isBusy ? 1 : 0) } }
+
     /// Takes no further job; those that wait are still done, unless they are dropped.
     func stop(droppingJobs: Bool) {
         core.state.withLock { state in
@@ -67,22 +70,32 @@ final class Mailbox: Sendable {
     /// What is to be done with a result, on the loop's thread.
     typealias Letter = @Sendable (DaemonLoop) -> Void
 
-    private let letters = Mutex<[Letter]>([])
+    /// Nil: nobody takes them any more.
+    private let letters = Mutex<[Letter]?>([])
     private let alarm = Mutex<(@Sendable () -> Void)?>(nil)
 
     /// Says how the loop is woken from now on.
     func setAlarm(_ wake: @escaping @Sendable () -> Void) { alarm.withLock { $0 = wake } }
 
     func post(_ letter: @escaping Letter) {
-        letters.withLock { $0.append(letter) }
+        letters.withLock { $0?.append(letter) }
         let wake = alarm.withLock { $0 }
         wake?()
     }
 
     func take() -> [Letter] {
         letters.withLock { letters in
-            defer { letters = [] }
-            return letters
+            guard let taken = letters else { return [] }
+            letters = []
+            return taken
+        }
+    }
+
+    /// Takes what is there, and drops what comes later.
+    func close() -> [Letter] {
+        letters.withLock { letters in
+            defer { letters = nil }
+            return letters ?? []
         }
     }
 }

@@ -69,6 +69,8 @@ func checked<Result: BinaryInteger>(
 extension SystemCallFailure {
     /// `ESTALE`: what was opened is no longer what was looked at.
     public static let staleNumber: Int32 = ESTALE
+    /// `EADDRINUSE`: somebody listens there.
+    public static let addressInUseNumber: Int32 = EADDRINUSE
     /// `ENOSPC`: no room, or a limit of the user's is reached.
     public static let noSpaceNumber: Int32 = ENOSPC
     /// `ENOTDIR`.

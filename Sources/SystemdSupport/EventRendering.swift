@@ -20,7 +20,7 @@ extension JournalEvent {
     /// without `HFJ_`; numbers are plain integers.
     ///
     /// - Parameter time: RFC 3339.
-    func jsonLine(time: String) -> String {
+    public func jsonLine(time: String) -> String {
         var pairs = [
             "\"time\":\(quoted(time))", "\"level\":\(quoted(priority.word))", "\"event\":\(quoted(kind.rawValue))",
             "\"message_id\":\(quoted(kind.messageID))", "\"message\":\(quoted(displayText(of: message)))",

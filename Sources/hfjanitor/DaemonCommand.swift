@@ -1,5 +1,6 @@
 import ArgumentParser
 import CacheScan
+import ControlAPI
 import Daemon
 import HubCache
 import HubClient
@@ -15,10 +16,11 @@ struct DaemonCommand: ParsableCommand {
             Without systemd it runs in the foreground the same way: Ctrl-C ends it, SIGHUP reads the policy again. What it finds \
             and does goes to the journal, to a terminal as text, or as JSON lines to whatever standard error is.
 
-            Exit status: 0 stopped; 64 usage; 74 cannot start; 78 the policy is wrong.
+            Exit status: 0 stopped; 64 usage; 73 cannot listen; 74 cannot start; 78 the policy is wrong.
             """)
 
     @OptionGroup var caches: CacheOptions
+    @OptionGroup var socket: SocketOption
 
     func run() throws {
         try reportingFailures {
@@ -37,11 +39,42 @@ struct DaemonCommand: ParsableCommand {
                 hub: HubEnvironment(environment: environment, tokenFile: locator.tokenFile),
                 wantsColour: Terminal.hasErrorColour)
             setup.token = try Self.token(of: service)
-            switch DaemonLoop(setup).run() {
+            let loop = DaemonLoop(setup)
+            let control = try controlSocket(service, loop)
+            let end = loop.run { desk in
+                guard let control else { return {} }
+                let server = ControlServer(control, desk: desk)
+                server.start { desk.complain("the control socket is not served any more: \($0)") }
+                return server.stop
+            }
+            switch end {
             case .stopped: return .good
             case .badPolicy: return .policy
             case .failed(let reason): throw CommandFailure(status: .cannotRead, message: reason)
             }
+        }
+    }
+
+    /// The service manager's socket, else one of our own. Where none was named, the daemon does without one.
+    private func controlSocket(_ service: ServiceEnvironment, _ loop: DaemonLoop) throws -> ControlSocket? {
+        var activation = SocketActivation(service)
+        do throws(ActivationFailure) {
+            if let given = try activation.takeListener(named: "control") { return ControlSocket(adopting: given) }
+        } catch {
+            throw CommandFailure(status: .cannotRead, message: error.description)
+        }
+        let environment = Terminal.environment
+        let paths = BytePath.controlSockets(named: socket.socket, environment: environment)
+        guard let path = try paths.first.map(Self.absolute) else { return nil }
+        do throws(SystemCallFailure) {
+            return try ControlSocket(listeningAt: path)
+        } catch {
+            let problem = "cannot listen at '\(path.display)': \(error.reason)"
+            guard socket.socket == nil, environment["HFJANITOR_SOCKET"] == nil else {
+                throw CommandFailure(status: .cannotWrite, message: problem)
+            }
+            loop.complain("\(problem): no control socket; name one with --socket")
+            return nil
         }
     }
 

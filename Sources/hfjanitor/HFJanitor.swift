@@ -12,8 +12,8 @@ struct HFJanitor: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Status.self, DaemonCommand.self, Reload.self, Verify.self, List.self, Ready.self, RepairCommand.self,
-            Fetch.self,
+            Status.self, DaemonCommand.self, Reload.self, Scrub.self, Verify.self, List.self, Ready.self,
+            RepairCommand.self, Fetch.self,
             PlanCommand.self,
             Enforce.self, Explain.self, Remove.self, Hold.self,
             Release.self, PreviewCommand.self,

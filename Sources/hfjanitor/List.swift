@@ -51,6 +51,7 @@ struct List: ParsableCommand {
     var all = false
 
     @OptionGroup var caches: CacheOptions
+    @OptionGroup var socket: SocketOption
 
     func run() throws {
         try reportingFailures {
@@ -58,7 +59,8 @@ struct List: ParsableCommand {
             if let path = opened.absentDefault, targets.isEmpty {
                 Terminal.complain("there is no cache yet at '\(path.display)'")
             }
-            var work = try VerificationRun(opened, options: VerificationOptions(depth: .structure), judgesUse: true)
+            var work = try VerificationRun(
+                opened, options: VerificationOptions(depth: .structure), socket: socket.socket, judgesUse: true)
             var reports = try work.reports(of: targets)
             for index in reports.indices { reports[index].repos = sorted(reports[index].repos) }
             let protection = ListedProtection(pins: opened.loaded.policy.pins, held: work.heldRepos(of: reports))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Documents
 import Enforcement
 import HubCache
 import LinuxIO

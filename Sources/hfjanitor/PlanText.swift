@@ -1,4 +1,5 @@
 import CacheScan
+import Documents
 import Enforcement
 import HubCache
 import LinuxIO

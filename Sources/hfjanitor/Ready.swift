@@ -1,5 +1,6 @@
 import ArgumentParser
 import CacheScan
+import Documents
 import FoundationEssentials
 import HubCache
 import LinuxIO
@@ -27,6 +28,7 @@ struct Ready: ParsableCommand {
     var wait: String?
 
     @OptionGroup var caches: CacheOptions
+    @OptionGroup var socket: SocketOption
 
     /// What one look came to, and how it is told.
     private struct Look {
@@ -99,21 +101,25 @@ struct Ready: ParsableCommand {
                 status: .absent,
                 message: "'\(displayText(of: target))' is not here: there is no cache yet at '\(path.display)'")
         }
-        var work = try VerificationRun(opened, options: VerificationOptions(depth: .headers))
+        var work = try VerificationRun(opened, options: VerificationOptions(depth: .headers), socket: socket.socket)
         let reports = try work.reports(of: [target])
         guard let repo = reports.first?.repos.first else {
             throw CommandFailure(status: .absent, message: "'\(displayText(of: target))' is not here")
         }
         let revision = try chosen(of: repo)
         // What could not be looked at in the repo's folder may be part of the revision.
-        let findings = revision.findings + repo.findings.filter { $0.code.state == .unknown }
+        var findings = revision.findings + repo.findings.filter { $0.code.state == .unknown }
+        if let id = repo.repo, let commit = revision.commit, let cache = reports.first?.path {
+            let told = DaemonFindings.ofContent(id, commit, in: cache, socket: socket.socket)
+            findings += told.filter { finding in !findings.contains { $0.code == finding.code } }
+        }
         let status = status(of: revision, findings)
-        return Look(status: status) {
+        return Look(status: status) { [findings] in
             guard caches.json else { return show(repo, revision, findings, status) }
             try printJSON(
                 Document(
                     id: repo.id, commit: revision.commit?.hex, ready: status == .good,
-                    state: revision.state.rawValue,
+                    state: min(revision.state, findings.compactMap(\.code.state).min() ?? .complete).rawValue,
                     findings: findings.map(FindingDocument.init)))
         }
     }
@@ -158,6 +164,7 @@ struct Ready: ParsableCommand {
         case .unknown: return findings.contains { $0.code == .readError } ? .found : .permission
         case .complete: break
         }
+        if findings.contains(where: { $0.code.state == .corrupt }) { return .found }
         if findings.contains(where: { $0.code == .readError }) { return .found }
         if findings.contains(where: { $0.code == .unreadable }) { return .permission }
         if !allowSubset && findings.contains(where: { $0.code == .weightsAbsent }) { return .found }
@@ -170,7 +177,8 @@ struct Ready: ParsableCommand {
             Terminal.print("\(name) is ready: \(counted(revision.fileCount, "file")), \(formatBytes(revision.bytes))")
             return
         }
-        Terminal.print("\(name) is not ready: \(revision.state.rawValue)")
+        let state = min(revision.state, findings.compactMap(\.code.state).min() ?? .complete)
+        Terminal.print("\(name) is not ready: \(state.rawValue)")
         for finding in findings where finding.severity == .error || [.inFlight, .weightsAbsent].contains(finding.code) {
             let place = (finding.file ?? finding.path).display
             Terminal.print("  \(finding.code.rawValue)  \(place)  \(displayText(of: finding.detail ?? ""))")

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ControlClient
 import HubCache
 import LinuxIO
 
@@ -10,8 +11,19 @@ struct Reload: ParsableCommand {
     /// As long as a daemon may take.
     private static let patience: UInt64 = 30_000_000_000
 
+    @OptionGroup var socket: SocketOption
+
     func run() throws {
         try reportingFailures {
+            if let answer = try socket.ask("POST", "/api/reload", milliseconds: Int(Self.patience / 1_000_000)) {
+                if answer.status == 200 { return .good }
+                let problem = ControlProblem(answer)
+                guard problem.code == "policy_invalid" else {
+                    throw CommandFailure(status: .unavailable, message: problem.detail)
+                }
+                throw Self.refusal(problem.detail)
+            }
+            // A daemon without a socket tells the verdict in its file.
             guard let daemon = RunningDaemon.find(), sendReload(to: daemon.pid) else {
                 throw CommandFailure(
                     status: .unavailable, message: "no daemon of this user runs: start it with 'hfjanitor daemon'")
@@ -24,12 +36,14 @@ struct Reload: ParsableCommand {
                 }
                 guard now.policy.readings > daemon.policy.readings else { continue }
                 if now.policy.ok { return .good }
-                throw CommandFailure(
-                    status: .policy,
-                    message: "the policy is wrong, the daemon goes on with the last good one:\n"
-                        + (now.policy.error ?? ""))
+                throw Self.refusal(now.policy.error ?? "")
             }
             throw CommandFailure(status: .unavailable, message: "the daemon does not answer")
         }
+    }
+
+    private static func refusal(_ problem: String) -> CommandFailure {
+        CommandFailure(
+            status: .policy, message: "the policy is wrong, the daemon goes on with the last good one:\n\(problem)")
     }
 }

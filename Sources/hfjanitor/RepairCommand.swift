@@ -38,7 +38,7 @@ struct RepairCommand: ParsableCommand {
                 throw CommandFailure(
                     status: .usage, message: "'\(displayText(of: path))' is a plain folder; only caches are repaired")
             }
-            var work = try VerificationRun(opened, options: VerificationOptions(depth: .headers))
+            var work = try VerificationRun(opened, options: VerificationOptions(depth: .headers), socket: nil)
             let reports = try work.reports(of: targets)
             let run = RepairRun(opened, caches)
             let triesAgain = !targets.isEmpty

@@ -57,6 +57,7 @@ struct RetentionSession {
             line.end()
             while let problem = ledger.takeProblem() { Terminal.complain(displayText(of: problem)) }
         }
+        AnnouncedReads.begin([], depth: .structure, socket: nil)
         let gatherer = FactsGatherer(
             ledger: ledger, memory: Memory(ledger), progress: progress, cancellation: Interruption.cancellation)
         var caches: [GatheredCache] = []

@@ -1,5 +1,6 @@
 import CacheScan
 import Daemon
+import Documents
 import FoundationEssentials
 import HubCache
 import Ledger
@@ -26,65 +27,6 @@ struct RunningDaemon: Decodable {
         }
     }
 
-    struct Condition: Codable {
-        var code: String
-        var severity: String
-        var since: String
-        var message: String
-    }
-
-    struct Action: Codable {
-        var action: String
-        var time: String
-    }
-
-    struct Pass: Codable {
-        var checked: Int
-        var incomplete: Int
-        var removed: Int
-        var bytes: UInt64
-        var errors: Int
-    }
-
-    struct Work: Codable {
-        struct Download: Codable {
-            var cache: String
-            var repo: String
-            var path: String
-            var bytes: UInt64
-            var totalBytes: UInt64?
-
-            enum CodingKeys: String, CodingKey {
-                case cache, repo, path, bytes
-                case totalBytes = "total_bytes"
-            }
-        }
-
-        struct Scrub: Codable {
-            var path: String
-            var state: String
-            var reposDone: Int
-            var reposTotal: Int
-            var revisions: Int
-            var bytes: UInt64
-            var begun: String?
-            var finished: String?
-            var cancelled: String?
-            var nextDue: String?
-
-            enum CodingKeys: String, CodingKey {
-                case path, state, revisions, bytes, begun, finished, cancelled
-                case reposDone = "repos_done"
-                case reposTotal = "repos_total"
-                case nextDue = "next_due"
-            }
-        }
-
-        var queued = 0
-        var downloads: [Download] = []
-        var scrub: [Scrub] = []
-    }
-
     var pid: Int32
     /// The user it runs as.
     var uid: UInt32?
@@ -98,10 +40,10 @@ struct RunningDaemon: Decodable {
     var policy: PolicyVerdict
     var status: String
     var caches: [Cache]
-    var work: Work?
-    var conditions: [Condition]
-    var next: [Action]
-    var lastPass: Pass?
+    var work: StatusDocument.Work
+    var conditions: [StatusDocument.Condition]
+    var next: [StatusDocument.Action]
+    var lastPass: StatusDocument.Pass?
 
     enum CodingKeys: String, CodingKey {
         case pid, uid, state, version, since, ready, mode, policy, status, caches, work, conditions, next
@@ -132,5 +74,27 @@ struct RunningDaemon: Decodable {
     private var isAlive: Bool {
         guard startTicks > 0, let process = ProcessTable.process(pid) else { return false }
         return process.startTicks == startTicks
+    }
+}
+
+extension StatusDocument {
+    /// What a daemon says in its file: where it has no socket.
+    init(_ running: RunningDaemon) {
+        self.init()
+        daemon = Daemon(
+            pid: running.pid, version: running.version, since: running.since, mode: running.mode,
+            policyError: running.policy.error)
+        caches = running.caches.map { cache in
+            // What hangs the daemon would hang this command.
+            let root = cache.watch == "unresponsive" ? nil : try? CacheRoot(opening: BytePath(cache.path))
+            return Cache(
+                path: cache.path, watch: cache.watch,
+                freeBytes: root?.filesystem.availableBytes ?? cache.freeBytes, states: cache.states,
+                findings: cache.findings, inUseMethod: root?.inUseMethod ?? "none")
+        }
+        work = running.work
+        next = running.next
+        conditions = running.conditions
+        lastPass = running.lastPass
     }
 }

@@ -1,5 +1,8 @@
 import ArgumentParser
 import CacheScan
+import ControlClient
+import Documents
+import FoundationEssentials
 import HubCache
 import LinuxIO
 import PolicyFile
@@ -11,22 +14,52 @@ struct Status: ParsableCommand {
         abstract: "What the daemon sees and does; without one, what the disk says.",
         discussion: "Exit status: 0; 1 a condition that is an error is open; 66 no such cache; 78 the policy is wrong.")
 
+    @Flag(help: "Follow what the daemon does, until interrupted.")
+    var watch = false
+
     @OptionGroup var caches: CacheOptions
+    @OptionGroup var socket: SocketOption
 
     func run() throws {
         try reportingFailures {
-            let daemon = caches.cache.isEmpty ? RunningDaemon.find() : nil
-            let document = try daemon.map { StatusDocument($0) } ?? fromDisk()
-            if caches.json { try printJSON(document) } else { show(document) }
-            return document.conditions.contains { $0.severity == Severity.error.rawValue } ? .found : .good
+            var last: [UInt8] = []
+            while true {
+                let document = try caches.cache.isEmpty ? fromDaemon() ?? fromDisk() : fromDisk()
+                let isError = document.conditions.contains { $0.severity == Severity.error.rawValue }
+                guard watch else {
+                    if caches.json { try printJSON(document) } else { show(document) }
+                    return isError ? .found : .good
+                }
+                let bytes = Array(try JSONEncoder().encode(document))
+                if bytes != last {
+                    last = bytes
+                    if caches.json { try printJSON(document) } else { refresh(document) }
+                }
+                if Terminal.outputFailure != nil { return .cannotWrite }
+                sleepMilliseconds(1000)
+            }
         }
+    }
+
+    /// What a daemon says: over its socket, else in its file.
+    private func fromDaemon() throws -> StatusDocument? {
+        if let answer = try socket.ask("GET", "/api/status", milliseconds: 5000), answer.status == 200 {
+            return try JSONDecoder().decode(StatusDocument.self, from: Data(answer.body))
+        }
+        return RunningDaemon.find().map { StatusDocument($0) }
+    }
+
+    private func refresh(_ document: StatusDocument) {
+        // A terminal shows it in place; anything else gets it below.
+        Terminal.print(Terminal.hasScreen ? "\u{1B}[H\u{1B}[2J" : "")
+        show(document)
     }
 
     /// Without a daemon: the structure of the caches, and what the ledger remembers of earlier checks.
     private func fromDisk() throws -> StatusDocument {
         let opened = try OpenedCaches(caches)
         if let path = opened.absentDefault { Terminal.complain("there is no cache yet at '\(path.display)'") }
-        var run = try VerificationRun(opened, options: VerificationOptions(depth: .structure))
+        var run = try VerificationRun(opened, options: VerificationOptions(depth: .structure), socket: socket.socket)
         let reports = try run.reports(of: [])
         var document = StatusDocument()
         for report in reports {
@@ -39,7 +72,7 @@ struct Status: ParsableCommand {
                     states: Dictionary(
                         uniqueKeysWithValues: RevisionState.allCases.map { ($0.rawValue, summary.states[$0] ?? 0) }),
                     findings: (summary.findings[.error] ?? 0) + (summary.findings[.warning] ?? 0),
-                    inUseMethod: root.map(StatusDocument.inUseMethod(in:)) ?? "none"))
+                    inUseMethod: root?.inUseMethod ?? "none"))
         }
         return document
     }
@@ -47,6 +80,7 @@ struct Status: ParsableCommand {
     private func show(_ document: StatusDocument) {
         if let daemon = document.daemon {
             Terminal.print("daemon \(daemon.pid) since \(daemon.since), mode \(daemon.mode)")
+            if document.work.queued > 0 { Terminal.print("  \(document.work.queued) waiting to be looked at") }
             if let error = daemon.policy.error {
                 Terminal.print(
                     Terminal.styled("policy wrong, the last good one stays: \(displayText(of: error))", .red))
@@ -66,6 +100,10 @@ struct Status: ParsableCommand {
             if let watch = cache.watch { Terminal.print("  watched by: \(watch)") }
             Terminal.print("  in use is told by: \(cache.inUseMethod)")
         }
+        for download in document.work.downloads {
+            let total = download.totalBytes.map { " of \(formatBytes($0))" } ?? ""
+            Terminal.print("downloading: \(displayText(of: download.repo)), \(formatBytes(download.bytes))\(total)")
+        }
         for condition in document.conditions {
             let line = "\(condition.severity): \(displayText(of: condition.message))"
             Terminal.print(condition.severity == "error" ? Terminal.styled(line, .red) : line)
@@ -80,95 +118,5 @@ struct Status: ParsableCommand {
                 "last pass: \(pass.checked) revisions, \(pass.incomplete) not complete, \(pass.removed) removed, "
                     + "\(pass.errors) errors")
         }
-    }
-}
-
-/// `hfjanitor.status/1`.
-struct StatusDocument: Encodable {
-    struct Daemon: Encodable {
-        struct Policy: Encodable {
-            var ok: Bool
-            var error: String?
-
-            enum CodingKeys: CodingKey { case ok, error }
-
-            // Written by hand: `error` is null, not absent.
-            func encode(to encoder: any Encoder) throws {
-                var container = encoder.container(keyedBy: CodingKeys.self)
-                try container.encode(ok, forKey: .ok)
-                try container.encode(error, forKey: .error)
-            }
-        }
-
-        var pid: Int32
-        var version: String
-        var since: String
-        var mode: String
-        var policy: Policy
-    }
-
-    struct Cache: Encodable {
-        var path: String
-        var watch: String?
-        var freeBytes: UInt64?
-        var states: [String: Int]
-        var findings: Int
-        var inUseMethod: String
-
-        enum CodingKeys: String, CodingKey {
-            case path, watch, states, findings
-            case freeBytes = "free_bytes"
-            case inUseMethod = "in_use_method"
-        }
-    }
-
-    var daemon: Daemon?
-    var caches: [Cache] = []
-    var work = RunningDaemon.Work()
-    var next: [RunningDaemon.Action] = []
-    var conditions: [RunningDaemon.Condition] = []
-    var lastPass: RunningDaemon.Pass?
-
-    init() {}
-
-    init(_ running: RunningDaemon) {
-        daemon = Daemon(
-            pid: running.pid, version: running.version, since: running.since, mode: running.mode,
-            policy: Daemon.Policy(ok: running.policy.ok, error: running.policy.error))
-        caches = running.caches.map { cache in
-            // What hangs the daemon would hang this command.
-            let root = cache.watch == "unresponsive" ? nil : try? CacheRoot(opening: BytePath(cache.path))
-            return Cache(
-                path: cache.path, watch: cache.watch,
-                freeBytes: root?.filesystem.availableBytes ?? cache.freeBytes, states: cache.states,
-                findings: cache.findings, inUseMethod: root.map(Self.inUseMethod(in:)) ?? "none")
-        }
-        work = running.work ?? RunningDaemon.Work()
-        next = running.next
-        conditions = running.conditions
-        lastPass = running.lastPass
-    }
-
-    enum CodingKeys: String, CodingKey {
-        case schema, daemon, caches, work, next, conditions
-        case lastPass = "last_pass"
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode("hfjanitor.status/1", forKey: .schema)
-        try container.encode(daemon, forKey: .daemon)
-        try container.encode(caches, forKey: .caches)
-        try container.encode(work, forKey: .work)
-        try container.encode(next, forKey: .next)
-        try container.encode(conditions, forKey: .conditions)
-        try container.encode(lastPass, forKey: .lastPass)
-    }
-
-    /// What tells whether a file of a cache is in use: `lease`, `proc`, or `none`.
-    static func inUseMethod(in root: CacheRoot) -> String {
-        let user = effectiveUser()
-        if root.filesystem.kind.hasTrustworthyLeases, root.stat.uid == user || user == 0 { return "lease" }
-        return OpenFileScan.blindSpot() == nil ? "proc" : "none"
     }
 }

@@ -12,6 +12,9 @@ enum Terminal {
     /// Whether standard error is a terminal that can show progress.
     static let hasProgress = isatty(STDERR_FILENO) == 1 && !isDumb
 
+    /// Whether standard output is a terminal on which text can be replaced.
+    static let hasScreen = isatty(STDOUT_FILENO) == 1 && !isDumb
+
     private static let wantsColour = !isSet("NO_COLOR") && !isDumb
     private static let isDumb = variable("TERM") == "dumb"
 

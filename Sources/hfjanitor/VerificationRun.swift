@@ -15,9 +15,14 @@ struct VerificationRun {
     /// Whether recorded opens and sweeps are to be looked at.
     private let judgesUse: Bool
     private var resolver: TargetResolver
+    private let socket: String?
 
-    init(_ opened: OpenedCaches, options: VerificationOptions, judgesUse: Bool = false) throws {
+    /// - Parameters:
+    ///   - socket: the daemon's control socket, where the command line names it.
+    ///   - judgesUse: whether recorded opens and sweeps are to be looked at.
+    init(_ opened: OpenedCaches, options: VerificationOptions, socket: String?, judgesUse: Bool = false) throws {
         self.options = options
+        self.socket = socket
         self.judgesUse = judgesUse
         resolver = TargetResolver(opened)
         Interruption.install()
@@ -32,6 +37,8 @@ struct VerificationRun {
         ledger = openLedger(besides: resolver.roots)
         memory = Memory(ledger)
         warnOfAccessTimes()
+        let announcement = announce(selected)
+        defer { announcement?.cancel() }
         if targets.isEmpty { warnOfFoldersThatAreNoCaches() }
         let line = ProgressLine(progress, isShown: Terminal.hasProgress)
         defer {
@@ -86,6 +93,20 @@ struct VerificationRun {
             }
         }
         return held
+    }
+
+    /// What is about to be read here is no use of it. Of plain folders no daemon counts any.
+    private func announce(_ selected: [Selected]) -> Cancellation? {
+        var repos: [RepoID] = []
+        for item in selected {
+            switch item {
+            case .repo(_, let id, _): repos.append(id)
+            case .cache: return AnnouncedReads.begin([], depth: options.depth, socket: socket)
+            case .folder: break
+            }
+        }
+        guard selected.isEmpty || !repos.isEmpty else { return nil }
+        return AnnouncedReads.begin(repos, depth: options.depth, socket: socket)
     }
 
     /// Each thing once: what is named twice, or is part of something else that is named, is left out.

@@ -1,5 +1,6 @@
 public import ArgumentParser
 import CacheScan
+import Documents
 import HubCache
 import LinuxIO
 import Repair
@@ -37,6 +38,7 @@ struct Verify: ParsableCommand {
     var fresh = false
 
     @OptionGroup var caches: CacheOptions
+    @OptionGroup var socket: SocketOption
 
     func validate() throws {
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs takes a number from 1 to 1024") }
@@ -59,7 +61,7 @@ struct Verify: ParsableCommand {
                 depth: depth, jobs: jobs ?? availableProcessors(),
                 bytesPerSecond: rate.flatMap { try? ByteCount.parseRate($0) },
                 ignoresMemory: fresh)
-            var work = try VerificationRun(opened, options: options)
+            var work = try VerificationRun(opened, options: options, socket: socket.socket)
             var reports = try work.reports(of: targets)
             var repaired: [RepairResult] = []
             if repair {

@@ -42,6 +42,29 @@ int hfj_curl_initialize(void);
 /// No redirect is followed, no cookie kept, no .netrc read, no content decoded; only http and https; certificates are checked.
 int hfj_curl_perform(void *_Nonnull handle, const struct hfj_exchange *_Nonnull exchange);
 
+/// A request to a server that listens at a Unix socket on this machine. All is borrowed until it is over.
+struct hfj_local_request {
+    const char *_Nonnull socket_path;
+    const char *_Nonnull url;
+    const char *_Nonnull method;
+    /// NULL for none.
+    const char *_Nullable body;
+    size_t body_length;
+    /// For the whole; 0 for no limit.
+    long milliseconds;
+    /// Called for every piece of the answer's body; anything but `size * count` ends the exchange.
+    curl_write_callback _Nonnull on_body;
+    /// Called about once a second; anything but 0 ends the exchange.
+    curl_xferinfo_callback _Nonnull on_progress;
+    void *_Nonnull context;
+};
+
+/// Runs a request and waits for its end. 0 or a CURLcode.
+///
+/// - Parameter status: the answer's status; 0 without one.
+int hfj_curl_ask_local(
+    void *_Nonnull handle, const struct hfj_local_request *_Nonnull request, long *_Nonnull status);
+
 /// curl_easy_cleanup(3).
 void hfj_curl_destroy(void *_Nonnull handle);
 

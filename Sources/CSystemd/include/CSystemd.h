@@ -35,6 +35,12 @@ int hfj_kind_of_socket(int descriptor, struct hfj_socket_kind *_Nonnull result);
 /// Has a descriptor closed on exec (fcntl(2) FD_CLOEXEC). 0 or -errno.
 int hfj_close_on_exec(int descriptor);
 
+/// A stream socket that listens under a path with mode 0600, closed on exec and without blocking. A descriptor or -errno.
+int hfj_listen(const void *_Nonnull path, size_t length);
+
+/// Whether somebody listens under a path: 1, 0 (nothing there, or left by a process that is gone) or -errno.
+int hfj_is_listened_to(const void *_Nonnull path, size_t length);
+
 /// CLOCK_MONOTONIC in microseconds, as the service manager wants it with RELOADING=1.
 uint64_t hfj_monotonic_microseconds(void);
 

@@ -1,10 +1,11 @@
-import Enforcement
-import HubCache
-import Retention
+public import Enforcement
+public import HubCache
+public import Retention
 
 /// `hfjanitor.plan/1`.
-struct PlanDocument: Encodable {
-    struct Cache: Encodable {
+public struct PlanDocument: Encodable, Sendable {
+    /// A cache.
+    public struct Cache: Encodable, Sendable {
         var path: String
         var filesystem: String
         var freeBytes: UInt64
@@ -25,7 +26,8 @@ struct PlanDocument: Encodable {
         }
     }
 
-    struct Action: Encodable {
+    /// Something that goes.
+    public struct Action: Encodable, Sendable {
         var action: String
         var repo: String?
         var commit: String?
@@ -43,7 +45,8 @@ struct PlanDocument: Encodable {
             case bytesAtMost = "bytes_at_most"
         }
 
-        init(_ action: PlannedAction, names: ItemNames, detail: String? = nil) {
+        /// An action, and why it failed, if it did.
+        public init(_ action: PlannedAction, names: ItemNames, detail: String? = nil) {
             self.action = names.action(action.item)
             repo = names.repo(action.item)
             commit = names.commit(action.item)
@@ -57,7 +60,8 @@ struct PlanDocument: Encodable {
         }
     }
 
-    struct KeptEntry: Encodable {
+    /// Something that stays.
+    public struct KeptEntry: Encodable, Sendable {
         var repo: String?
         var commit: String?
         var path: String?
@@ -65,14 +69,16 @@ struct PlanDocument: Encodable {
         var by: String
         var detail: String
 
-        init(path: BytePath, reasons: [Kept]) {
+        /// A path, and what keeps it.
+        public init(path: BytePath, reasons: [Kept]) {
             self.path = path.text
             bytes = 0
             by = reasons.first?.by.rawValue ?? ""
             detail = reasons.first?.detail ?? ""
         }
 
-        init(_ item: Item, bytes: UInt64, reasons: [Kept], names: ItemNames) {
+        /// An item, and what keeps it.
+        public init(_ item: Item, bytes: UInt64, reasons: [Kept], names: ItemNames) {
             repo = names.repo(item)
             commit = names.commit(item)
             path = commit == nil ? names.path(item).text : nil
@@ -82,7 +88,8 @@ struct PlanDocument: Encodable {
         }
     }
 
-    struct After: Encodable {
+    /// What is free then.
+    public struct After: Encodable, Sendable {
         var freeBytes: UInt64
         var freeBytesIfRefused: UInt64
         var reached: Bool
@@ -99,9 +106,10 @@ struct PlanDocument: Encodable {
     var time: String
     var caches: [Cache]
 
-    init(mode: Policy.Mode, time: Timestamp, caches gathered: [GatheredCache], plan: Plan) {
+    /// A plan.
+    public init(mode: Policy.Mode, time: Timestamp, caches gathered: [GatheredCache], plan: Plan) {
         self.mode = mode.rawValue
-        self.time = formatTime(time)
+        self.time = CalendarTime.text(of: time)
         caches = zip(gathered, plan.caches).map { cache, plan in
             let names = ItemNames(facts: cache.facts)
             return Cache(
@@ -119,13 +127,14 @@ struct PlanDocument: Encodable {
 }
 
 /// A reason in JSON; keys that do not apply are left out.
-struct ReasonDocument: Encodable {
+public struct ReasonDocument: Encodable, Sendable {
     var fact: String
     var value: FactValue?
     var limit: FactValue?
     var source: String?
 
-    init(_ reason: Reason) {
+    /// A reason.
+    public init(_ reason: Reason) {
         fact = reason.fact
         value = reason.value
         limit = reason.limit
@@ -134,7 +143,8 @@ struct ReasonDocument: Encodable {
 
     enum CodingKeys: CodingKey { case fact, value, limit, source }
 
-    func encode(to encoder: any Encoder) throws {
+    /// Writes what applies.
+    public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(fact, forKey: .fact)
         try Self.encode(value, forKey: .value, into: &container)
@@ -149,87 +159,35 @@ struct ReasonDocument: Encodable {
         case .bytes(let bytes): try container.encode(bytes, forKey: key)
         case .seconds(let seconds): try container.encode(seconds, forKey: key)
         case .count(let count): try container.encode(count, forKey: key)
-        case .time(let time): try container.encode(formatTime(time), forKey: key)
+        case .time(let time): try container.encode(CalendarTime.text(of: time), forKey: key)
         case .text(let text): try container.encode(text, forKey: key)
         case nil: break
         }
     }
 }
 
-/// `hfjanitor.explain/1`.
-struct ExplainDocument: Encodable {
-    struct Tried: Encodable {
-        var rule: String
-        var matched: Bool
-        var reason: ReasonDocument
-
-        enum CodingKeys: CodingKey { case rule, matched }
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(rule, forKey: .rule)
-            try container.encode(matched, forKey: .matched)
-            try reason.encode(to: encoder)
-        }
-    }
-
-    struct Entry: Encodable {
-        var repo: String?
-        var commit: String?
-        var path: String?
-        var verdict: String
-        var tried: [Tried]
-        var keptBy: [KeptBy]
-        var notes: [String]
-
-        enum CodingKeys: String, CodingKey {
-            case repo, commit, path, verdict, tried, notes
-            case keptBy = "kept_by"
-        }
-    }
-
-    struct KeptBy: Encodable {
-        var by: String
-        var detail: String
-    }
-
-    var schema = "hfjanitor.explain/1"
-    var items: [Entry]
-
-    init(_ explanations: [Explanation], caches: [GatheredCache]) {
-        items = explanations.map { explanation in
-            let names = ItemNames(facts: caches[explanation.item.cache].facts)
-            let commit = names.commit(explanation.item)
-            return Entry(
-                repo: names.repo(explanation.item), commit: commit,
-                path: commit == nil ? names.path(explanation.item).text : nil,
-                verdict: explanation.isRemoved ? "remove" : "keep",
-                tried: explanation.tried.map {
-                    Tried(rule: $0.rule, matched: $0.isMatched, reason: ReasonDocument($0.reason))
-                },
-                keptBy: explanation.keptBy.map { KeptBy(by: $0.by.rawValue, detail: $0.detail) },
-                notes: explanation.notes)
-        }
-    }
-}
-
 /// What the items of a cache are called.
-struct ItemNames {
-    let facts: CacheFacts
+public struct ItemNames {
+    private let facts: CacheFacts
 
-    func repo(_ item: Item) -> String? {
+    /// Those of a cache.
+    public init(facts: CacheFacts) { self.facts = facts }
+
+    /// The repo, `type/org/name`.
+    public func repo(_ item: Item) -> String? {
         switch item {
         case .revision(_, let index): facts.repos[facts.revisions[index].repo].id.description
         case .file(_, let index): facts.files[index].repo.map { facts.repos[$0].id.description }
         }
     }
 
-    func commit(_ item: Item) -> String? {
+    /// The commit of a revision.
+    public func commit(_ item: Item) -> String? {
         if case .revision(_, let index) = item { facts.revisions[index].commit.hex } else { nil }
     }
 
     /// Where it is, relative to the cache root.
-    func path(_ item: Item) -> BytePath {
+    public func path(_ item: Item) -> BytePath {
         switch item {
         case .revision(_, let index):
             facts.repos[facts.revisions[index].repo].folder.appending("snapshots")
@@ -239,7 +197,7 @@ struct ItemNames {
     }
 
     /// The action's name in JSON.
-    func action(_ item: Item) -> String {
+    public func action(_ item: Item) -> String {
         switch item {
         case .revision: "remove-revision"
         case .file(_, let index): facts.files[index].kind.rawValue
@@ -247,7 +205,7 @@ struct ItemNames {
     }
 
     /// The name for a person: `model/org/name@0123456789ab (main)`, or a path.
-    func display(_ item: Item) -> String {
+    public func display(_ item: Item) -> String {
         switch item {
         case .revision(_, let index):
             let revision = facts.revisions[index]

@@ -1,0 +1,93 @@
+internal import Daemon
+internal import FoundationEssentials
+internal import HTTPTypes
+internal import HummingbirdCore
+internal import NIOCore
+
+/// Why a request was not done: `application/problem+json`, with a code that stays the same.
+struct Problem: Error {
+    /// The codes.
+    enum Code: String, CaseIterable {
+        case invalidRequest = "invalid_request"
+        case invalidRepoID = "invalid_repo_id"
+        case unknownCache = "unknown_cache"
+        case notAllowed = "not_allowed"
+        case crossSite = "cross_site"
+        case notFound = "not_found"
+        case modelNotFound = "model_not_found"
+        case methodNotAllowed = "method_not_allowed"
+        case tooLarge = "too_large"
+        case policyInvalid = "policy_invalid"
+        case pinned
+        case held
+        case inUse = "in_use"
+        case kept
+        case busy
+        case failed
+        case stopping
+        case unavailable
+
+        var status: HTTPResponse.Status {
+            switch self {
+            case .invalidRequest, .invalidRepoID, .unknownCache: .badRequest
+            case .notAllowed, .crossSite: .forbidden
+            case .notFound, .modelNotFound: .notFound
+            case .methodNotAllowed: .methodNotAllowed
+            case .tooLarge: .contentTooLarge
+            case .policyInvalid: .unprocessableContent
+            case .pinned, .held, .inUse, .kept: .conflict
+            case .busy: .tooManyRequests
+            case .failed: .internalServerError
+            case .stopping, .unavailable: .serviceUnavailable
+            }
+        }
+    }
+
+    var code: Code
+    /// One sentence.
+    var detail: String
+
+    init(_ code: Code, _ detail: String) {
+        self.code = code
+        self.detail = detail
+    }
+
+    private struct Document: Encodable {
+        var type = "about:blank"
+        var title: String
+        var status: Int
+        var code: String
+        var detail: String
+    }
+
+    var response: Response {
+        let document = Document(
+            title: code.status.reasonPhrase, status: code.status.code, code: code.rawValue, detail: detail)
+        return .json(document, status: code.status, type: "application/problem+json")
+    }
+}
+
+extension Response {
+    /// An answer of one JSON document.
+    static func json(
+        _ document: some Encodable, status: HTTPResponse.Status = .ok, type: String = "application/json"
+    ) -> Response {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Documents are made of texts, integers, lists and maps: there is nothing that JSON cannot say.
+        let bytes = (try? encoder.encode(document)) ?? Data()
+        return .text(ByteBuffer(bytes: bytes), status: status, type: type)
+    }
+
+    /// The same of values that are made by hand.
+    static func json(_ value: JSONValue) -> Response {
+        .text(ByteBuffer(string: value.rendered), type: "application/json")
+    }
+
+    static func text(_ buffer: ByteBuffer, status: HTTPResponse.Status = .ok, type: String) -> Response {
+        Response(
+            status: status,
+            headers: [.contentType: type, .cacheControl: "no-store", .xContentTypeOptions: "nosniff"],
+            body: ResponseBody(byteBuffer: buffer))
+    }
+}
