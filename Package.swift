@@ -183,7 +183,9 @@ let package = Package(
             path: "Tests/RepairRun", swiftSettings: strict),
         .testTarget(
             name: "RepairTests",
-            dependencies: ["Repair", "CacheScan", "HubCache", "HubClient", "Retention", "TestSupport"],
+            dependencies: [
+                "Repair", "CacheScan", "HubCache", "HubClient", "LinuxIO", "Removal", "Retention", "TestSupport",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],

@@ -200,9 +200,9 @@ extension RepairOrder {
                 if let told = Self.event(event, in: root.path) { say(told) }
             }
             if let room {
-                settings.makeRoom = { bytes in
+                settings.makeRoom = { free in
                     var order = room
-                    order.room = bytes
+                    order.room = room.caches.map(\.policy).room(toFree: free, of: root.filesystem.totalBytes)
                     _ = order.run(acts: true, say: say)
                 }
             }

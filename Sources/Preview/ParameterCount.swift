@@ -1,3 +1,5 @@
+internal import HubCache
+
 /// How many numbers a model's weights are.
 public struct ParameterCount: Sendable, Hashable {
     /// Elements by the type they are stored in, by the names of the format.

@@ -117,6 +117,9 @@ extension OwnedDescriptor {
     }
 }
 
+/// Eight hexadecimal digits, for a temporary name as the clients make them.
+package func randomDigits() -> String { String(randomOperationName().text.prefix(8)) }
+
 /// Sixteen digits that no other operation has.
 func randomOperationName() -> BytePath {
     let text = String(UInt64.random(in: 0 ... .max), radix: 16)

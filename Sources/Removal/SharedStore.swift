@@ -11,7 +11,7 @@ struct SharedStore: Sendable {
     /// The repo on whose behalf; nil for payloads that nobody links to.
     let folders: RepoFolders?
 
-    private static let manifestLimit = 16 << 20
+    private var references: StoreReferences { StoreReferences(root: context.root) }
 
     /// What a collection gave.
     enum Collected: Sendable, Hashable {
@@ -28,7 +28,7 @@ struct SharedStore: Sendable {
         throws(SystemCallFailure) -> Collected
     {
         let location = StoreInventory.location(of: payload)
-        guard CacheScan(root: context.root).hasStore(), let shelf = try openIfPresent(location.parent) else {
+        guard CacheScan(root: context.root).hasStore(), let shelf = try references.openIfPresent(location.parent) else {
             return .removed(bytes: 0)
         }
         // No manifest: nothing to collect by, and no lock is made for it.
@@ -40,10 +40,10 @@ struct SharedStore: Sendable {
             return .stays(Kept(by: .lock, "the lock of payload '\(payload.display)' is held"))
         }
         defer { withExtendedLifetime(lock) {} }
-        guard let lines = try manifest(of: payload, in: shelf) else {
+        guard let lines = try references.listed(of: payload, in: shelf) else {
             return .stays(Kept(by: .cannotTell, "the manifest of payload '\(payload.display)' cannot be read"))
         }
-        var valid = lines.filter { isValid($0, location) }
+        var valid = lines.filter { references.isValid($0, location) }
         if valid.isEmpty { valid = try unlistedReferences(besides: lines, location) }
         if !valid.isEmpty {
             if valid != lines { try writeManifest(valid, of: payload, in: shelf) }
@@ -63,7 +63,8 @@ struct SharedStore: Sendable {
         let root = try context.root.open(.empty, options: [.directory, .keepAccessTime])
         var found: [BytePath] = []
         for entry in try root.listDirectory().entries where RepoID(folder: entry.name) != nil {
-            found += names.map { entry.name.appending("blobs").appending($0) }.filter { isValid($0, location) }
+            found += names.map { entry.name.appending("blobs").appending($0) }
+                .filter { references.isValid($0, location) }
         }
         return found.sorted()
     }
@@ -107,14 +108,14 @@ struct SharedStore: Sendable {
         let line = folders.folder.appending("blobs").appending(blob)
         do throws(SystemCallFailure) {
             let location = StoreInventory.location(of: payload)
-            guard let shelf = try openIfPresent(location.parent), let lock = try lockPayload(payload, in: shelf) else {
-                return false
-            }
+            guard let shelf = try references.openIfPresent(location.parent),
+                let lock = try lockPayload(payload, in: shelf)
+            else { return false }
             defer { withExtendedLifetime(lock) {} }
             // It was gone before the link was: nothing here can bring it back.
             guard try shelf.statIfPresent(payload) != nil else { return false }
             guard try shelf.statIfPresent(suffixed(payload, ".refs")) != nil else { return true }
-            guard let lines = try manifest(of: payload, in: shelf) else { return false }
+            guard let lines = try references.listed(of: payload, in: shelf) else { return false }
             if lines.contains(line) { return true }
             try writeManifest(lines + [line], of: payload, in: shelf)
             return true
@@ -123,48 +124,11 @@ struct SharedStore: Sendable {
         }
     }
 
-    /// - Returns: nil when it cannot be read as a manifest.
-    private func manifest(of payload: BytePath, in shelf: borrowing OwnedDescriptor) throws(SystemCallFailure)
-        -> [BytePath]?
-    {
-        let name = suffixed(payload, ".refs")
-        guard try shelf.statIfPresent(name)?.kind == .regular else { return nil }
-        let file: OwnedDescriptor
-        do throws(SystemCallFailure) {
-            file = try shelf.open(name, options: .keepAccessTime)
-        } catch {
-            return nil
-        }
-        guard let bytes = try file.readAll(limit: Self.manifestLimit) else { return nil }
-        return bytes.split(separator: 0x0a).map { BytePath(bytes: $0) }
-    }
-
-    /// Whether a line of a manifest names a link of a repo that leads to the payload. What cannot be looked at does.
-    private func isValid(_ line: BytePath, _ location: BytePath) -> Bool {
-        let parts = line.bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        guard parts.count == 3, RepoID(folder: BytePath(bytes: parts[0])) != nil, parts[1].elementsEqual("blobs".utf8)
-        else { return false }
-        let name = BytePath(bytes: parts[2])
-        guard !name.isEmpty, name != ".", name != ".." else { return false }
-        do throws(SystemCallFailure) {
-            guard let folder = try openIfPresent(line.parent) else { return false }
-            guard try folder.statIfPresent(name)?.kind == .symlink else { return false }
-            let text = try folder.readLink(name)
-            if text.bytes.first == UInt8(ascii: "/") {
-                return BytePath("/").resolvingLexically(BytePath(bytes: text.bytes.drop { $0 == 0x2f }))
-                    == BytePath(bytes: context.root.path.appending(location).bytes.drop { $0 == 0x2f })
-            }
-            return line.parent.resolvingLexically(text) == location
-        } catch {
-            return !error.isAbsent
-        }
-    }
-
     private func writeManifest(_ lines: [BytePath], of payload: BytePath, in shelf: borrowing OwnedDescriptor)
         throws(SystemCallFailure)
     {
         let name = suffixed(payload, ".refs")
-        let temporary = suffixed(name, "." + randomOperationName().text.prefix(8) + ".tmp")
+        let temporary = suffixed(name, "." + randomDigits() + ".tmp")
         do throws(SystemCallFailure) {
             let file = try shelf.createFile(temporary, permissions: 0o666)
             try file.setPermissions(0o666)
@@ -178,21 +142,11 @@ struct SharedStore: Sendable {
         context.steps(.storeManifestWritten)
     }
 
-    /// Opens a folder below the root. A link on the way is an error: what is behind it was not looked at.
-    private func openIfPresent(_ path: BytePath) throws(SystemCallFailure) -> OwnedDescriptor? {
-        do throws(SystemCallFailure) {
-            return try context.root.open(path, options: [.directory, .keepAccessTime])
-        } catch {
-            if error.isAbsent { return nil }
-            throw error
-        }
-    }
-
     private func suffixed(_ name: BytePath, _ suffix: some StringProtocol) -> BytePath { name.suffixed(suffix) }
 }
 
 extension BytePath {
-    fileprivate func suffixed(_ suffix: some StringProtocol) -> BytePath {
+    func suffixed(_ suffix: some StringProtocol) -> BytePath {
         BytePath(bytes: bytes + Array(suffix.utf8))
     }
 }

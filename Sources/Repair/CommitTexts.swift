@@ -29,8 +29,7 @@ struct CommitTexts {
         {
             return
         }
-        let digits = String(UInt32.random(in: 0 ... .max), radix: 16)
-        let temporary = BytePath("\(name.text).\(String(repeating: "0", count: 8 - digits.count))\(digits).tmp")
+        let temporary = BytePath("\(name.text).\(randomDigits()).tmp")
         try write(
             content, to: name, through: temporary, in: folder, permissions: place.folders.stat.permissions & 0o666)
         place.steps.reached(.refWritten)
@@ -39,7 +38,8 @@ struct CommitTexts {
     /// `CACHEDIR.TAG`, which keeps backups away.
     func writeTag() throws(SystemCallFailure) {
         let top = try place.root.open(.empty, options: [.directory, .keepAccessTime])
-        if try top.statIfPresent("CACHEDIR.TAG") != nil { return }
+        // A crash may leave an empty one.
+        if let stat = try top.statIfPresent("CACHEDIR.TAG"), stat.kind != .regular || stat.size > 0 { return }
         let text = """
             Signature: 8a477f597d28d172789f06886806bc55
             # This file is a cache directory tag created by huggingface_hub.
@@ -47,13 +47,11 @@ struct CommitTexts {
             #\thttps://bford.info/cachedir/
 
             """
-        do throws(SystemCallFailure) {
-            let file = try top.createFile("CACHEDIR.TAG", permissions: 0o600)
-            try file.write(Array(text.utf8))
-            try file.setPermissions(place.root.stat.permissions & 0o666)
-        } catch {
-            guard error.isTaken else { throw error }
-        }
+        // What a crash leaves here disturbs no client's scan of the root.
+        let locks = try top.folderMade(".locks", like: place.root.stat)
+        try write(
+            Array(text.utf8), to: "CACHEDIR.TAG", through: BytePath("hfjanitor-tag.\(randomDigits()).tmp"), in: locks,
+            endingIn: top, permissions: place.root.stat.permissions & 0o666)
         place.steps.reached(.tagWritten)
     }
 
@@ -61,16 +59,23 @@ struct CommitTexts {
         _ content: [UInt8], to name: BytePath, through temporary: BytePath, in folder: borrowing OwnedDescriptor,
         permissions: UInt16
     ) throws(SystemCallFailure) {
+        try write(content, to: name, through: temporary, in: folder, endingIn: folder, permissions: permissions)
+    }
+
+    private func write(
+        _ content: [UInt8], to name: BytePath, through temporary: BytePath, in folder: borrowing OwnedDescriptor,
+        endingIn end: borrowing OwnedDescriptor, permissions: UInt16
+    ) throws(SystemCallFailure) {
         do throws(SystemCallFailure) {
             let file = try folder.createFile(temporary, permissions: 0o600)
             try file.write(content)
             try file.setPermissions(permissions)
             try file.synchronize()
-            try folder.rename(temporary, to: folder, name, .replace)
+            try folder.rename(temporary, to: end, name, .replace)
         } catch {
             _ = try? folder.unlinkIfPresent(temporary)
             throw error
         }
-        try folder.synchronize()
+        try end.synchronize()
     }
 }

@@ -106,26 +106,28 @@ public struct Fetcher: Sendable {
         let commit =
             try CommitHash(request.revision)
             ?? hub.repoInfo(request.repo, revision: request.revision, cancellation: cancellation).commit
-        let known = try existingFiles(of: request.repo, commit)
+        // A commit's files never change, so that its manifest, once here, is as good as the Hub's listing.
+        let existing = try existingPlace(of: request.repo)
+        let known = existing.flatMap { WantedFile.manifest(of: commit, in: $0) }
         let listing = try known == nil ? hub.tree(of: request.repo, commit: commit, cancellation: cancellation) : []
-        let place = try RepoPlace(
-            request.repo, in: root, makes: true, allowsLinkedFolder: settings.allowsLinkedFolder, steps: steps)
-        let texts = CommitTexts(place: place)
-        if known == nil { try texts.writeManifest(listing, of: commit) }
-        if request.revision != commit.hex { try texts.writeRef(BytePath(request.revision), to: commit) }
+        let place = try existing ?? openPlace(of: request.repo, makes: true)
         let filter = NameFilter(include: request.include, exclude: request.exclude)
         let wanted = try (known ?? listing.map(Self.file)).filter { filter.includes($0.path) }
             .sorted { $0.path < $1.path }
-        if !wanted.isEmpty { try texts.writeTag() }
         let installer = FileInstaller(
             place: place, commit: commit, settings: settings,
             twins: LocalTwins(target: root, others: others), progress: progress, cancellation: cancellation)
+        // What is refused has changed nothing: no ref names a commit of which nothing is here.
         try installer.reserveRoom(for: wanted)
+        let texts = CommitTexts(place: place)
+        if known == nil { try texts.writeManifest(listing, of: commit) }
+        if !wanted.isEmpty { try texts.writeTag() }
         let means = try bringIn(wanted, installer, hub.access)
         let files = wanted.compactMap { file in
             means[file.path].map { FetchOutcome.File(path: file.path, bytes: file.size, means: $0) }
         }
         if files.count < wanted.count { throw RepairFailure(.downloadCancelled, "cancelled") }
+        if request.revision != commit.hex { try texts.writeRef(BytePath(request.revision), to: commit) }
         return FetchOutcome(
             commit: commit, folder: request.repo.folder.appending("snapshots").appending(commit.hex), files: files,
             bytesFetched: installer.bytesFetched)
@@ -151,12 +153,13 @@ public struct Fetcher: Sendable {
         return try queue.results()
     }
 
-    /// A commit's files never change, so that its manifest, once here, is as good as the Hub's listing.
-    private func existingFiles(of repo: RepoID, _ commit: CommitHash) throws -> [WantedFile]? {
-        guard try CacheScan(root: root).repoFolder(repo.folder) != nil else { return nil }
-        let place = try RepoPlace(
-            repo, in: root, makes: false, allowsLinkedFolder: settings.allowsLinkedFolder, steps: steps)
-        return WantedFile.manifest(of: commit, in: place)
+    private func existingPlace(of repo: RepoID) throws -> RepoPlace? {
+        try CacheScan(root: root).repoFolder(repo.folder) == nil ? nil : openPlace(of: repo, makes: false)
+    }
+
+    private func openPlace(of repo: RepoID, makes: Bool) throws -> RepoPlace {
+        try RepoPlace(
+            repo, in: root, makes: makes, allowsLinkedFolder: settings.allowsLinkedFolder, steps: steps)
     }
 
     private static func file(_ listed: HubTreeFile) throws -> WantedFile {

@@ -17,7 +17,6 @@ final class FileInstaller: Sendable {
     let progress: TransferProgress
     /// Who asked for the files can stop it, and the first failure does.
     let cancellation: Cancellation
-    private let caller: Cancellation
     private let space: SpaceGuard
     private let state = Mutex<State>(State())
 
@@ -27,8 +26,8 @@ final class FileInstaller: Sendable {
         var bytesFetched: UInt64 = 0
         /// What new blobs look like, once that was looked up.
         var model: (permissions: UInt16, gid: UInt32)?
-        /// The blobs that had partial downloads when this was looked up.
-        var begun: Set<BytePath>?
+        /// The blobs that had partial downloads when this was looked up, and how much of them.
+        var partials: [BytePath: [UInt64]]?
         /// What has new names, and is not synced yet.
         var changedFolders: Set<BytePath> = []
     }
@@ -45,7 +44,6 @@ final class FileInstaller: Sendable {
         self.settings = settings
         self.twins = twins
         self.progress = progress
-        caller = cancellation
         self.cancellation = Cancellation(within: cancellation)
         space = SpaceGuard(place: place, settings: settings)
     }
@@ -107,21 +105,18 @@ final class FileInstaller: Sendable {
     ///
     /// - Throws: `RepairFailure`, when another job is at work already or there is not enough room.
     func reserveRoom(for files: [WantedFile]) throws {
-        var partials: [BytePath: UInt64] = [:]
-        if let blobs = try place.folders.openIfPresent("blobs") {
-            for entry in try blobs.listDirectory().entries {
-                guard case .partial(let etag, _) = BlobEntryName(entry.name) else { continue }
-                partials[etag] = max(partials[etag] ?? 0, entry.stat.size)
-            }
-        }
+        let partials = try partials()
+        // Files that are no links share nothing.
+        let isShared = !place.keepsFiles(commit)
         var (need, total): (UInt64, UInt64) = (0, 0)
         var seen: Set<BytePath> = []
         for file in files {
-            total += file.size
-            guard try place.blob(file.etag).content?.size != file.size, seen.insert(file.etag).inserted,
+            total = total.addingUpTo(file.size)
+            guard try !isHere(file), !isShared || seen.insert(file.etag).inserted,
                 twins.candidates(for: file, in: place, besides: nil).isEmpty
             else { continue }
-            need += file.size - min(file.size, partials[file.etag] ?? 0)
+            let present = partials[file.etag]?.filter { $0 <= file.size }.max() ?? 0
+            need = need.addingUpTo(file.size - present)
         }
         progress.begin(bytes: total)
         guard need > 0 else { return }
@@ -146,15 +141,26 @@ final class FileInstaller: Sendable {
         return found
     }
 
-    /// Whether a blob may have a partial download: looked up once, since a folder with many files takes its time.
-    private func isBegun(_ etag: BytePath) throws -> Bool {
-        if let begun = state.withLock(\.begun) { return begun.contains(etag) }
-        var begun: Set<BytePath> = []
+    /// The partial downloads that can be gone on with: looked up once, since a folder with many files takes its time.
+    private func partials() throws -> [BytePath: [UInt64]] {
+        if let partials = state.withLock(\.partials) { return partials }
+        var partials: [BytePath: [UInt64]] = [:]
         for entry in try place.folders.openIfPresent("blobs")?.listDirectory().entries ?? [] {
-            if case .partial(let etag, _) = BlobEntryName(entry.name) { begun.insert(etag) }
+            if let etag = PartialFile.etag(ofResumable: entry) { partials[etag, default: []].append(entry.stat.size) }
         }
-        state.withLock { [begun] in $0.begun = begun }
-        return begun.contains(etag)
+        state.withLock { [partials] in $0.partials = partials }
+        return partials
+    }
+
+    /// Whether a file of that length is where it belongs.
+    private func isHere(_ wanted: WantedFile) throws -> Bool {
+        guard place.keepsFiles(commit) else { return try place.blob(wanted.etag).content?.size == wanted.size }
+        let stat = try place.folders.statIfPresent(plainPath(of: wanted))
+        return stat?.kind == .regular && stat?.size == wanted.size
+    }
+
+    private func plainPath(of wanted: WantedFile) -> BytePath {
+        BytePath("snapshots").appending(commit.hex).appending(wanted.path)
     }
 
     func fileOfRepo(_ wanted: WantedFile) -> FileOfRepo {
@@ -164,9 +170,7 @@ final class FileInstaller: Sendable {
     private func installed(_ wanted: WantedFile, _ care: Care, _ hub: HubClient?) throws -> RepairMeans {
         let link = SnapshotLink(place: place, commit: commit)
         try link.requireFreePlace(wanted)
-        if care == .length, try place.blob(wanted.etag).content?.size == wanted.size, try link.isRight(wanted) {
-            return .present
-        }
+        if care == .length, try isHere(wanted), try link.isRight(wanted) { return .present }
         let (locks, hasWaited) = try lock(wanted)
         defer { withExtendedLifetime(locks) {} }
         place.steps.reached(.locked)
@@ -181,7 +185,7 @@ final class FileInstaller: Sendable {
             note(changed: link.folder(of: wanted))
             return hasWaited ? .joined : .relinked
         }
-        let source = Source(hub: hub, mayBeBegun: try hasWaited || isBegun(wanted.etag))
+        let source = Source(hub: hub, mayBeBegun: try hasWaited || partials()[wanted.etag] != nil)
         let means = try bringContent(wanted, source, besides: found.content?.key) { partial in
             try publish(partial, wanted, to: found)
         }
@@ -191,13 +195,12 @@ final class FileInstaller: Sendable {
 
     /// Where a client could make no links, the revision has files of its own: so does what is put there.
     private func installedPlain(_ wanted: WantedFile, _ care: Care, _ hub: HubClient?) throws -> RepairMeans {
-        let path = BytePath("snapshots").appending(commit.hex).appending(wanted.path)
-        func found() throws(SystemCallFailure) -> FileStat? { try place.folders.statIfPresent(path) }
-        if care == .length, try found()?.kind == .regular, try found()?.size == wanted.size { return .present }
+        let path = plainPath(of: wanted)
+        if care == .length, try isHere(wanted) { return .present }
         let (locks, _) = try lock(wanted)
         defer { withExtendedLifetime(locks) {} }
         place.steps.reached(.locked)
-        let stat = try found()
+        let stat = try place.folders.statIfPresent(path)
         if let stat, stat.kind != .regular {
             throw RepairFailure(
                 .inUse, "'\(wanted.path.display)' is a \(stat.kind.word) and no file: move it away first")
@@ -278,16 +281,16 @@ final class FileInstaller: Sendable {
         return .fetched
     }
 
-    /// - Returns: false when it is not what its name says.
-    private func copy(_ twin: Twin, _ wanted: WantedFile, _ publish: (PartialFile) throws -> Void) throws -> Bool {
-        try space.requireRoom(for: wanted.size)
+    /// - Returns: false when it is not what its name says, or cannot be read.
+    func copy(_ twin: Twin, _ wanted: WantedFile, _ publish: (PartialFile) throws -> Void) throws -> Bool {
         guard let source = try? twin.open() else { return false }
         let partial = try PartialFile.make(for: wanted, in: place)
         do {
-            try partial.fill(from: source, twin.stat, wanted, cancellation) {
-                progress.advance(file: wanted.path, to: $0)
-            }
-            guard try partial.isRight(wanted) else {
+            let isRead = try partial.fill(
+                from: source, twin.stat, wanted, cancellation,
+                requireRoom: { try space.requireRoom(for: wanted.size) },
+                progress: { progress.advance(file: wanted.path, to: $0) })
+            guard isRead, try partial.isRight(wanted) else {
                 partial.remove()
                 return false
             }
@@ -360,9 +363,6 @@ final class FileInstaller: Sendable {
         } catch {
             count(partial)
             let failure = RepairFailure(error, at: place.repo.folder.display)
-            let isUnwanted =
-                failure.code == .downloadCancelled && caller.isCancelled && !settings.keepsPartialWhenCancelled
-                && !partial.isResumed
             // A full disk is everybody's trouble: what this run wrote does not stay on it.
             var isInTheWay = (error as? SystemCallFailure)?.isFull ?? false
             do throws(SystemCallFailure) {
@@ -370,7 +370,7 @@ final class FileInstaller: Sendable {
             } catch {
                 isInTheWay = error.isFull
             }
-            if isUnwanted || isInTheWay || partial.length == 0 { partial.remove() }
+            if isInTheWay || partial.length == 0 { partial.remove() }
             throw failure
         }
     }
@@ -381,8 +381,10 @@ final class FileInstaller: Sendable {
 
     /// Puts a proven file in its place.
     private func publish(_ partial: PartialFile, _ wanted: WantedFile, to found: BlobAtHand) throws {
-        if case .payload(let payload, let stat) = found {
-            return try StorePayload(place: place, payload: payload, expected: stat).replace(by: partial)
+        if case .payload(let payload, let stat) = found,
+            try StorePayload(place: place, payload: payload, expected: stat).replace(by: partial, wanted)
+        {
+            return
         }
         let model = try model()
         try partial.publish(as: wanted.etag, permissions: model.permissions, gid: model.gid)

@@ -35,6 +35,7 @@ struct LocalTwins: Sendable {
             + others.filter {
                 $0.stat.key != target.stat.key && $0.stat.uid == target.stat.uid
                     && Self.isNoLessReadable($0.stat, than: target.stat, bits: 0o011)
+                    && Self.isAboveNoLessReadable($0, target)
             }
         repos = roots.map { root in
             guard let folder = try? root.open(.empty, options: [.directory, .keepAccessTime]),
@@ -51,6 +52,31 @@ struct LocalTwins: Sendable {
         guard has & gets == gets else { return false }
         // The group's bits are about another group.
         return gets & 0o070 == 0 || source.gid == target.gid || has & gets & 0o007 == gets >> 3 & 0o007
+    }
+
+    /// The same of the folders that a cache is in, as far as the other one is not in them too.
+    private static func isAboveNoLessReadable(_ source: CacheRoot, _ target: CacheRoot) -> Bool {
+        guard let top = try? OwnedDescriptor.open(trustedPath: "/", options: .directory) else { return false }
+        var folder = source.path.parent
+        while !folder.isEmpty, target.path.relative(to: folder) == nil {
+            guard let stat = try? top.stat(of: folder), isNoLessReadable(stat, than: target.stat, bits: 0o011) else {
+                return false
+            }
+            folder = folder.parent
+        }
+        return true
+    }
+
+    /// The same of the folders between a cache's root and a file in it.
+    private static func isWayNoLessReadable(to location: BytePath, in root: CacheRoot, than target: FileStat) -> Bool {
+        var folder = location.parent
+        while !folder.isEmpty {
+            guard let stat = try? root.stat(at: folder), isNoLessReadable(stat, than: target, bits: 0o011) else {
+                return false
+            }
+            folder = folder.parent
+        }
+        return true
     }
 
     /// The lengths that files of a name have, for a content whose length is not known.
@@ -85,7 +111,9 @@ struct LocalTwins: Sendable {
             func add(_ location: BytePath) {
                 guard let stat = try? root.stat(at: location), stat.kind == .regular, stat.size == wanted.size,
                     stat.uid == place.folders.stat.uid, seen.insert(stat.key).inserted,
-                    index == 0 || Self.isNoLessReadable(stat, than: place.folders.stat, bits: 0o044)
+                    index == 0
+                        || Self.isNoLessReadable(stat, than: place.folders.stat, bits: 0o044)
+                            && Self.isWayNoLessReadable(to: location, in: root, than: place.folders.stat)
                 else { return }
                 found.append(Twin(root: root, location: location, stat: stat))
             }

@@ -12,8 +12,6 @@ final class PartialFile: Sendable {
     let name: BytePath
     /// How many bytes were here before.
     let present: UInt64
-    /// Whether they are of another program's writing, or of a run that ended, so that the fault may be theirs.
-    var isResumed: Bool { present > 0 }
     private let blobs: OwnedDescriptor
     private let file: OwnedDescriptor
     private let steps: RepairSteps
@@ -71,11 +69,7 @@ final class PartialFile: Sendable {
         guard let listed = try place.folders.openIfPresent("blobs") else { return nil }
         var candidates: [DirectoryEntry] = []
         for entry in try listed.listDirectory().entries {
-            guard case .partial(wanted.etag, let writer) = BlobEntryName(entry.name),
-                [.pythonUnique, .plain, .hfjanitor].contains(writer), entry.stat.kind == .regular,
-                entry.stat.uid == effectiveUser(), entry.stat.linkCount == 1,
-                (1...wanted.size).contains(entry.stat.size)
-            else { continue }
+            guard etag(ofResumable: entry) == wanted.etag, entry.stat.size <= wanted.size else { continue }
             candidates.append(entry)
         }
         for entry in candidates.sorted(by: { $0.stat.size > $1.stat.size }) {
@@ -84,13 +78,22 @@ final class PartialFile: Sendable {
         return nil
     }
 
+    /// The blob whose partial download an entry of `blobs` is; nil when it is none, or one that is not gone on with.
+    static func etag(ofResumable entry: DirectoryEntry) -> BytePath? {
+        guard case .partial(let etag, let writer) = BlobEntryName(entry.name),
+            [.pythonUnique, .plain, .hfjanitor].contains(writer), entry.stat.kind == .regular,
+            entry.stat.uid == effectiveUser(), entry.stat.linkCount == 1, entry.stat.size > 0
+        else { return nil }
+        return etag
+    }
+
     private static func adopt(
         _ entry: DirectoryEntry, for wanted: WantedFile, in place: RepoPlace, _ cancellation: Cancellation
     ) throws -> PartialFile? {
         let blobs = try place.makeFolders("blobs")
         // Whoever writes without the lock has it open.
         guard let looked = try? blobs.open(entry.name, options: .keepAccessTime),
-            try looked.stat().key == entry.stat.key, isClosed(looked, entry.stat.key)
+            try looked.stat().key == entry.stat.key, isClosed(looked, entry)
         else { return nil }
         // Clients that fetch several parts at once leave holes.
         let length = min((try? looked.firstHole()) ?? entry.stat.size, entry.stat.size)
@@ -104,6 +107,8 @@ final class PartialFile: Sendable {
             try blobs.move(entry.name, to: blobs, name)
         }
         place.steps.reached(.partialAdopted)
+        // It may have been about to be published, with a mode that lets nobody write.
+        try looked.setPermissions(0o600)
         let file = try blobs.openForChange(name)
         let stat = try file.stat()
         guard stat.key == entry.stat.key else {
@@ -116,12 +121,26 @@ final class PartialFile: Sendable {
             name: name, present: length, blobs: blobs, file: file, digest: digest, steps: place.steps)
     }
 
-    private static func isClosed(_ file: borrowing OwnedDescriptor, _ key: FileKey) -> Bool {
-        switch file.probeOpenElsewhere() {
-        case .free: true
-        case .taken: false
-        // We hold the lock that those who write such names take; where more can be told it is asked.
-        case .unknown: OpenFileScan.users(of: [key]).isEmpty
+    /// Whether nobody else can be writing it. What cannot be told is in use, but for names that are only written under the blob's
+    /// lock, which is held here.
+    private static func isClosed(_ file: borrowing OwnedDescriptor, _ entry: DirectoryEntry) -> Bool {
+        guard let kind = try? file.filesystem().kind else { return false }
+        if kind.hasTrustworthyLeases {
+            switch file.probeOpenElsewhere() {
+            case .free: return true
+            case .taken: return false
+            case .unknown: break
+            }
+        }
+        // As it is now, and not as it was for an earlier file.
+        OpenFileScan.shared.refresh()
+        switch OpenFileScan.shared.answer(for: entry.stat.key) {
+        case .free where !kind.isNetwork: return true
+        case .taken: return false
+        case .free, .unknown:
+            // JavaScript clients write `<etag>.incomplete` without any lock.
+            guard case .partial(_, let writer) = BlobEntryName(entry.name) else { return false }
+            return writer != .plain
         }
     }
 
@@ -167,25 +186,42 @@ final class PartialFile: Sendable {
     var length: UInt64 { state.withLock { $0.length } }
 
     /// Fills it from another file, by sharing its blocks where the filesystem can.
+    ///
+    /// - Parameter requireRoom: is called before bytes are copied, which shared blocks are not.
+    /// - Returns: false when the other file cannot be read.
+    /// - Throws: what is wrong with this file, and not with the other one.
     func fill(
         from source: consuming OwnedDescriptor, _ stat: FileStat, _ wanted: WantedFile, _ cancellation: Cancellation,
-        progress: (UInt64) -> Void
-    ) throws {
+        requireRoom: () throws -> Void, progress: (UInt64) -> Void
+    ) throws -> Bool {
         let isClone = (try? file.clone(from: source)) != nil
+        if !isClone { try requireRoom() }
         // What a clone has is read from the clone: the other file may change.
         let readable = isClone ? try blobs.open(name, options: .keepAccessTime) : source
         let known = isClone ? try file.stat() : stat
-        try Self.read(readable, known, wanted.size, cancellation) { bytes throws(SystemCallFailure) in
-            if isClone {
-                state.withLock { state in
-                    state.length += UInt64(bytes.count)
-                    state.digest?.update(bytes)
+        var failure: SystemCallFailure?
+        do {
+            try Self.read(readable, known, wanted.size, cancellation) { bytes throws(SystemCallFailure) in
+                if isClone {
+                    state.withLock { state in
+                        state.length += UInt64(bytes.count)
+                        state.digest?.update(bytes)
+                    }
+                } else {
+                    do throws(SystemCallFailure) {
+                        try append(bytes)
+                    } catch {
+                        failure = error
+                        throw error
+                    }
                 }
-            } else {
-                try append(bytes)
+                progress(length)
             }
-            progress(length)
+        } catch let error as SystemCallFailure {
+            if failure != nil { throw error }
+            return false
         }
+        return true
     }
 
     /// Reads the start of a file, around the page cache.
@@ -222,15 +258,16 @@ final class PartialFile: Sendable {
         return true
     }
 
-    /// Makes it the blob, in one step for everybody who looks; who has the old file open keeps it.
+    /// Gives it a blob's name, a payload's or a file's, in one step for everybody who looks; who has the old file open keeps it.
     ///
-    /// - Parameter target: another folder and name for it, of a payload in the shared store.
+    /// - Throws: `SystemCallFailure`; `ESTALE` when it has other bytes than those that were proven.
     func publish(
         as name: BytePath, in folder: borrowing OwnedDescriptor, permissions: UInt16, gid: UInt32
     ) throws(SystemCallFailure) {
-        try file.synchronize()
-        steps.reached(.partialSynced)
         let stat = try file.stat()
+        guard stat.size == length else {
+            throw SystemCallFailure(call: "rename", errno: SystemCallFailure.staleNumber, subject: self.name)
+        }
         guard blobs.isStill(self.name, file) else {
             throw SystemCallFailure(call: "rename", errno: SystemCallFailure.absentNumber, subject: self.name)
         }
@@ -238,6 +275,8 @@ final class PartialFile: Sendable {
         if stat.gid != gid { try? file.setGroup(gid) }
         try file.setPermissions(permissions)
         steps.reached(.modeSet)
+        try file.synchronize()
+        steps.reached(.partialSynced)
         try blobs.rename(self.name, to: folder, name, .replace)
     }
 
@@ -260,7 +299,6 @@ final class PartialFile: Sendable {
 extension BytePath {
     /// A name for a partial download of the blob with this name that no other one has.
     fileprivate var partialName: BytePath {
-        let digits = String(UInt32.random(in: 0 ... .max), radix: 16)
-        return BytePath("\(text).\(String(repeating: "0", count: 8 - digits.count))\(digits).incomplete")
+        BytePath("\(text).\(randomDigits()).incomplete")
     }
 }

@@ -64,7 +64,11 @@ struct RepairPlanner {
     let repairer: Repairer
 
     /// The files of a revision that are missing or wrong.
-    func plan(_ repo: RepoID, _ revision: RevisionReport, _ commit: CommitHash) -> [PlannedRepair] {
+    ///
+    /// - Parameter opened: gives the repo's folder; it is called when something is.
+    func plan(
+        _ repo: RepoID, _ revision: RevisionReport, _ commit: CommitHash, in opened: () throws -> RepoPlace
+    ) -> [PlannedRepair] {
         var found: [BytePath: [Finding]] = [:]
         var whole: [Finding] = []
         for finding in revision.findings where finding.severity == .error {
@@ -81,7 +85,7 @@ struct RepairPlanner {
         }
         let place: RepoPlace
         do {
-            place = try repairer.place(of: repo)
+            place = try opened()
         } catch {
             let reason = RepairFailure(error, at: repo.folder.display).message
             return planned

@@ -19,11 +19,9 @@ public struct RepairSettings: Sendable {
     public var speedLimit: HubSpeedLimit?
     /// How long somebody else's download of the same file is waited for.
     public var longestWait = Duration.seconds(24 * 3600)
-    /// Whether what came so far stays for the next time when a download that began here is cancelled.
-    public var keepsPartialWhenCancelled = true
     /// Whether a repo folder that is a link to elsewhere may be written to.
     public var allowsLinkedFolder: @Sendable (LinkedFolder) -> Bool = { _ in false }
-    /// Is asked for so many bytes of room above `criticalFree` before a download is refused for want of it.
+    /// Is asked to see to it that so many bytes are free before a download is refused for want of them.
     public var makeRoom: (@Sendable (UInt64) -> Void)?
     /// Is told what happens, as it happens.
     public var event: @Sendable (RepairEvent) -> Void = { _ in }
@@ -142,7 +140,7 @@ public final class TransferProgress: Sendable {
     /// The bytes of all files of the job that are not right yet.
     public var bytesTotal: UInt64 { values.withLock(\.total) }
     /// Of them, those that are here.
-    public var bytesDone: UInt64 { values.withLock { $0.current.values.reduce($0.finished, +) } }
+    public var bytesDone: UInt64 { values.withLock { $0.current.values.reduce($0.finished) { $0.addingUpTo($1) } } }
     /// Of those, what needed no transfer in this run: what was here, or is somewhere else on this machine.
     public var bytesNotTransferred: UInt64 { values.withLock(\.skipped) }
     /// The file at hand, by its path in the repo; of several the one that was begun last.
@@ -150,7 +148,7 @@ public final class TransferProgress: Sendable {
     /// Whether somebody else's download is waited for, and nothing else is done.
     public var isWaiting: Bool { values.withLock { !$0.waiting.isEmpty && $0.waiting.count == $0.current.count } }
 
-    func begin(bytes: UInt64) { values.withLock { $0.total += bytes } }
+    func begin(bytes: UInt64) { values.withLock { $0.total = $0.total.addingUpTo(bytes) } }
 
     func begin(file: BytePath) {
         values.withLock {
@@ -163,7 +161,7 @@ public final class TransferProgress: Sendable {
 
     func resume(file: BytePath, at bytes: UInt64) {
         values.withLock {
-            $0.skipped += bytes
+            $0.skipped = $0.skipped.addingUpTo(bytes)
             $0.current[file] = bytes
             $0.waiting.remove(file)
         }
@@ -173,8 +171,8 @@ public final class TransferProgress: Sendable {
 
     func finish(file: BytePath, bytes: UInt64, wasTransferred: Bool) {
         values.withLock {
-            $0.finished += bytes
-            if !wasTransferred { $0.skipped += bytes }
+            $0.finished = $0.finished.addingUpTo(bytes)
+            if !wasTransferred { $0.skipped = $0.skipped.addingUpTo(bytes) }
             $0.current[file] = nil
             $0.waiting.remove(file)
         }

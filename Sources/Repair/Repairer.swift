@@ -86,9 +86,11 @@ public struct Repairer: Sendable {
             guard let id = repo.repo else { continue }
             planned += planner.plan(id, repo.findings)
             let attempts = tried[repo.folder.text] ?? []
+            // To open it is to look at all of it.
+            lazy var place = Result { try self.place(of: id) }
             for revision in repo.revisions {
                 guard let commit = revision.commit else { continue }
-                planned += planner.plan(id, revision, commit).map { item in
+                planned += planner.plan(id, revision, commit, in: { try place.get() }).map { item in
                     let own = attempts.first { $0.commit == commit && BytePath($0.file) == item.file.path }
                     guard let own, own.count >= settings.attempts, !triesAgain else { return item }
                     var item = item
@@ -109,10 +111,11 @@ public struct Repairer: Sendable {
         _ plan: [PlannedRepair], from hub: HubClient, report: (RepairResult) -> Void = { _ in }
     ) -> [RepairResult] {
         var results: [RepairResult] = []
-        var jobs: [JobKey: RepairJob] = [:]
+        // One at a time: each holds a place among the running downloads.
+        var current: RepairJob?
         // What is in the way of one download is in the way of all.
         var ending: RepairFailure?
-        progress.begin(bytes: plan.reduce(0) { $0 + ($1.bytes ?? 0) })
+        progress.begin(bytes: plan.reduce(0) { $0.addingUpTo($1.bytes ?? 0) })
         for item in plan {
             let outcome: RepairResult.Outcome
             if case .leave(let reason) = item.action {
@@ -123,8 +126,9 @@ public struct Repairer: Sendable {
                 outcome = unlink(item.file)
             } else if let commit = item.file.commit {
                 let key = JobKey(repo: item.file.repo, commit: commit)
-                let job = jobs[key] ?? RepairJob(self, key, hub)
-                jobs[key] = job
+                if current?.key != key { current = nil }
+                let job = current ?? RepairJob(self, key, hub)
+                current = job
                 outcome = self.outcome(of: item, commit, in: job, &ending)
             } else {
                 outcome = .left(reason: "it belongs to no revision")
@@ -200,7 +204,7 @@ private struct JobKey: Hashable {
 /// All that is repaired in one revision.
 private final class RepairJob {
     private let repairer: Repairer
-    private let key: JobKey
+    let key: JobKey
     private let hub: HubClient
     private var installer: FileInstaller?
     /// What the Hub lists, once it was asked.

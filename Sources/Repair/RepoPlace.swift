@@ -56,7 +56,7 @@ struct RepoPlace: Sendable {
                 if case .blob(let name) = file.link { name } else { nil }
             })
         folders = try RepoFolders(root: root, inventory: inventory)
-        guard folders.stat.uid == effectiveUser() || effectiveUser() == 0 else {
+        guard folders.stat.uid == effectiveUser() else {
             throw RepairFailure(
                 SystemCallFailure(
                     call: "open", errno: SystemCallFailure.deniedNumber, subject: repo.folder),

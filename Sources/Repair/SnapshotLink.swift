@@ -65,8 +65,14 @@ struct SnapshotLink {
         _ name: BytePath, in folder: borrowing OwnedDescriptor, with text: BytePath, etag: BytePath
     ) throws {
         let blobs = try place.folders.open("blobs")
-        let digits = String(UInt32.random(in: 0 ... .max), radix: 16)
-        let temporary = BytePath(".\(etag.text).\(String(repeating: "0", count: 8 - digits.count))\(digits).new")
+        // What a run that was killed here has left: under the blob's lock nobody else is about to use it.
+        for entry in try blobs.listDirectory().entries
+        where entry.stat.kind == .symlink && entry.name.hasPrefix(".\(etag.text).") && entry.name.hasSuffix(".new")
+            && BlobEntryName(entry.name) == .temporary
+        {
+            try blobs.unlinkIfPresent(entry.name)
+        }
+        let temporary = BytePath(".\(etag.text).\(randomDigits()).new")
         try blobs.makeLink(temporary, to: text)
         place.steps.reached(.linkPrepared)
         do throws(SystemCallFailure) {

@@ -24,12 +24,13 @@ final class SpaceGuard: Sendable {
     /// - Throws: `RepairFailure` with `insufficient_disk`.
     func requireRoom(for bytes: UInt64) throws {
         guard bytes > 0 else { return }
-        let (product, overflow) = bytes.multipliedReportingOverflow(by: UInt64(settings.estimateMargin))
-        let need = overflow ? bytes : product / 1_000_000
+        // Split so that no product of a size that there is gets too large.
+        let margin = UInt64(settings.estimateMargin)
+        let need = (bytes / 1_000_000).timesUpTo(margin).addingUpTo(bytes % 1_000_000 * margin / 1_000_000)
         let available = try looking.withLock { _ in
             let available = try place.availableBytes()
             guard !isEnough(available, need), let makeRoom = settings.makeRoom else { return available }
-            makeRoom(need)
+            makeRoom(settings.criticalFree.addingUpTo(need))
             return try place.availableBytes()
         }
         guard !isEnough(available, need) else { return }

@@ -93,3 +93,14 @@ struct SizeBounds: Sendable {
         reserved = policy.reserved?.bytes(of: total) ?? 0
     }
 }
+
+extension Sequence<CachePolicy> {
+    /// The room above the floor of the caches of one filesystem, as a planner takes it, with which so many bytes are free.
+    ///
+    /// - Parameters:
+    ///   - free: the bytes that have to be free in the end.
+    ///   - total: the size of the filesystem.
+    public func room(toFree free: UInt64, of total: UInt64) -> UInt64 {
+        free.subtractingWithin(compactMap { $0.minFree?.bytes(of: total) }.max() ?? 0)
+    }
+}

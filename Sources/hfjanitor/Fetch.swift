@@ -109,7 +109,7 @@ struct Fetch: ParsableCommand {
     }
 
     private static func summary(_ request: FetchRequest, _ outcome: FetchOutcome) -> String {
-        let bytes = outcome.files.reduce(UInt64(0)) { $0 + $1.bytes }
+        let bytes = outcome.files.reduce(UInt64(0)) { $0.addingUpTo($1.bytes) }
         return
             "\(request.repo)@\(outcome.commit.short): \(counted(outcome.files.count, "file")), \(formatBytes(bytes)), "
             + "\(formatBytes(outcome.bytesFetched)) fetched"
@@ -121,7 +121,7 @@ extension Fetch.Document {
         commit = outcome.commit.hex
         path = root.path.appending(outcome.folder).text
         files = outcome.files.map { File(file: $0.path.text, bytes: $0.bytes, how: $0.means.rawValue) }
-        bytes = outcome.files.reduce(0) { $0 + $1.bytes }
+        bytes = outcome.files.reduce(0) { $0.addingUpTo($1.bytes) }
         bytesFetched = outcome.bytesFetched
     }
 }

@@ -51,15 +51,20 @@ struct HubSession {
             }
         }
         if policy.mode == .enforce {
-            settings.makeRoom = { [options] bytes in Self.makeRoom(bytes, options) }
+            let policies = opened.roots.filter { $0.filesystem.id == root.filesystem.id }.map { opened.policy(of: $0) }
+            settings.makeRoom = { [options] free in
+                let room = policies.room(toFree: free, of: root.filesystem.totalBytes)
+                Self.makeRoom(room, on: root.filesystem.id, options)
+            }
         }
         return settings
     }
 
-    /// Carries the policy's plan out once, so that so much is free above the floor.
-    private static func makeRoom(_ bytes: UInt64, _ options: CacheOptions) {
+    /// Carries the policy's plan out once on a filesystem, so that so much is free above its floor.
+    private static func makeRoom(_ bytes: UInt64, on filesystem: UInt64, _ options: CacheOptions) {
         do {
-            let session = try RetentionSession(options, room: bytes, isActing: true, needsMemory: true)
+            let session = try RetentionSession(
+                options, room: bytes, on: filesystem, isActing: true, needsMemory: true)
             let environment = HubEnvironment(
                 environment: Terminal.environment,
                 tokenFile: CacheLocator(environment: Terminal.environment).tokenFile)

@@ -24,12 +24,14 @@ struct RetentionSession {
     /// Looks at everything.
     ///
     /// - Parameters:
+    ///   - room: so much has to be free above the floor.
+    ///   - filesystem: where; nil for everywhere.
     ///   - isActing: whether something is to be removed: what an earlier run left half done is dealt with first.
     ///   - needsMemory: whether rules decide: much of what keeps is only remembered, so that without memory nothing goes.
     /// - Throws: `CommandFailure`.
     init(
-        _ options: CacheOptions, at: PlanTime? = nil, room: UInt64? = nil, isActing: Bool = false,
-        needsMemory: Bool = false
+        _ options: CacheOptions, at: PlanTime? = nil, room: UInt64? = nil, on filesystem: UInt64? = nil,
+        isActing: Bool = false, needsMemory: Bool = false
     ) throws {
         let opened = try OpenedCaches(options, needing: .rules)
         policy = opened.loaded.policy
@@ -61,7 +63,7 @@ struct RetentionSession {
         let gatherer = FactsGatherer(
             ledger: ledger, memory: Memory(ledger), progress: progress, cancellation: Interruption.cancellation)
         var caches: [GatheredCache] = []
-        for root in opened.roots {
+        for root in opened.roots where filesystem == nil || root.filesystem.id == filesystem {
             do throws(SystemCallFailure) {
                 caches.append(
                     try gatherer.gather(root, policy: opened.policy(of: root), of: policy, now: now))

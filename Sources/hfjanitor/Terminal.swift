@@ -99,7 +99,8 @@ func formatSeconds(_ seconds: Double) -> String {
         let rest = hundredths % 100
         return "\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest) s"
     }
-    let whole = Int(seconds.rounded())
+    // The rest, and what is no number, is longer than anybody waits.
+    let whole = Int((seconds < 1e15 ? seconds : 1e15).rounded())
     if whole < 120 { return "\(whole) s" }
     if whole < 7200 { return "\(whole / 60) min \(whole % 60) s" }
     return "\(whole / 3600) h \(whole % 3600 / 60) min"

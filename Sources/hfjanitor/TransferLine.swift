@@ -44,7 +44,7 @@ final class TransferLine: Sendable {
                 line += ", waiting for another process that fetches it"
             } else if rate >= 1 {
                 line +=
-                    ", \(formatBytes(UInt64(rate)))/s, \(formatSeconds(Double(total - min(done, total)) / rate)) left"
+                    ", \(formatBytes(UInt64(min(rate, 1e18))))/s, \(formatSeconds(Double(total - min(done, total)) / rate)) left"
             }
             Terminal.write("\r\u{1B}[K" + line, to: 2)
         }

@@ -66,7 +66,7 @@ def copies(ground: Ground) -> None:
 def readability(ground: Ground) -> None:
     """What others may not read where it is, is not copied to where they may; and modes and groups are the siblings'."""
     files = {"config.json": b"{}", WEIGHTS: weights.safetensors_file("p", ["w"], 64, 1024)}
-    cache, private = Cache(ground, ground.base / "hub"), Cache(ground, ground.base / "private")
+    cache, private = Cache(ground, ground.base / "hub"), Cache(ground, ground.base / "others" / "private")
     commit = cache.publish(ONE, files)
     cache.download(ONE)
     private.download(ONE)
@@ -88,6 +88,18 @@ def readability(ground: Ground) -> None:
     ground.equal(status.st_mode & 0o777, 0o640, "mode of the new blob")
     if ground.is_root:
         ground.equal(status.st_gid, 4711, "group of the new blob")
+    # So it is where a folder above the other cache, or one on the way in it, is closed to others.
+    private.path.chmod(0o755)
+    for folder, mode in ((private.path.parent, 0o700), (private.folder(ONE), 0o750), (private.blob(ONE, commit).parent, 0o700)):
+        was = folder.stat().st_mode & 0o7777
+        cache.blob(ONE, commit).unlink()
+        folder.chmod(mode)
+        run = ground.janitor("repair", f"{cache.folder(ONE)}", "--json", "--policy", ground.policy(policy))
+        folder.chmod(was)
+        ground.check('"fetched"' in run.output, f"copied from behind {folder}: {run}")
+    cache.blob(ONE, commit).unlink()
+    run = ground.janitor("repair", f"{cache.folder(ONE)}", "--json", "--policy", ground.policy(policy))
+    ground.check('"copied"' in run.output, f"not copied from where all may read: {run}")
 
 
 @proof(NEWEST)

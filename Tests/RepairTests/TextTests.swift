@@ -61,4 +61,16 @@ struct TextTests {
     func namesThatAreNoDigestsAreNoFiles(etag: String) {
         #expect(WantedFile(path: "a", etag: BytePath(etag), size: 1) == nil)
     }
+
+    /// What has to be free above `critical-free` is no room above `min-free`.
+    @Test func roomIsWhatTheFloorLacks() {
+        func cache(_ least: UInt64?) -> CachePolicy {
+            var policy = CachePolicy()
+            policy.minFree = least.map { .bytes($0) }
+            return policy
+        }
+        #expect([cache(nil)].room(toFree: 500, of: 1000) == 500)
+        #expect([cache(nil), cache(200), cache(100)].room(toFree: 500, of: 1000) == 300)
+        #expect([cache(600)].room(toFree: 500, of: 1000) == 0)
+    }
 }
