@@ -282,7 +282,7 @@ final class FileInstaller: Sendable {
     }
 
     /// - Returns: false when it is not what its name says, or cannot be read.
-    func copy(_ twin: Twin, _ wanted: WantedFile, _ publish: (PartialFile) throws -> Void) throws -> Bool {
+    private func copy(_ twin: Twin, _ wanted: WantedFile, _ publish: (PartialFile) throws -> Void) throws -> Bool {
         guard let source = try? twin.open() else { return false }
         let partial = try PartialFile.make(for: wanted, in: place)
         do {

@@ -127,3 +127,32 @@ def elsewhere(ground: Ground) -> None:
     run = cache.janitor("repair", "--policy", also)
     ground.check(run.status == 75 and "move it away" in run.output, f"somebody's own file: {run}")
     ground.equal(mine.read_bytes(), b'{"mine": true}', "somebody's own file")
+
+
+@proof(NEWEST)
+def unreadable(ground: Ground) -> None:
+    """Shared blocks need no room; and what the disk does not give back is fetched."""
+    files = {"config.json": b"{}", WEIGHTS: os.urandom(1 << 20)}
+    disk = ground.disk("btrfs", mib=200)
+    near, far = Cache(ground, ground.base / "hub"), Cache(ground, disk.path / "far")
+    commit = near.publish(ONE, files)
+    ground.hub.rename("model", OTHER, ONE)
+    for cache, id in ((near, ONE), (far, ONE), (far, OTHER)):
+        cache.download(id)
+    far.blob(ONE, commit).unlink()
+    full = ground.policy("caches: [{path: %s, critical-free: 100%%}]\nmode: observe\n" % far.path, "full.yaml")
+    run = ground.janitor("repair", ONE, "--json", "--policy", full)
+    ground.check(run.status == 0 and '"copied"' in run.output, f"a clone on a full disk: {run}")
+    disk.unmount()
+    image = bytearray(disk.image.read_bytes())
+    place = image.find(files[WEIGHTS][4096:8192])
+    while place >= 0:
+        image[place] ^= 1
+        place = image.find(files[WEIGHTS][4096:8192])
+    disk.image.write_bytes(image)
+    disk.mount()
+    near.blob(ONE, commit).unlink()
+    both = ground.policy("caches: [{path: %s}, {path: %s}]\n" % (near.path, far.path), "both.yaml")
+    run = ground.janitor("repair", f"{near.folder(ONE)}", "--json", "--policy", both)
+    ground.check(run.status == 0 and '"fetched"' in run.output, f"beside a twin that cannot be read: {run}")
+    ground.check(not near.is_whole(ONE, commit), lambda: f"beside a twin that cannot be read: {near.is_whole(ONE, commit)}")

@@ -129,19 +129,6 @@ struct InstallerTests {
         }
     }
 
-    /// `/proc/self/mem` is a regular file whose first bytes cannot be read.
-    @Test func twinThatCannotBeReadIsNone() throws {
-        try withTestCache { cache in
-            let root = try CacheRoot(opening: "/proc/self")
-            let twin = Twin(root: root, location: "mem", stat: try root.stat(at: "mem"))
-            let wanted = try #require(WantedFile(path: "a", etag: BytePath(ReferenceDigest.sha256([1])), size: 1))
-            let repo = cache.repo()
-            #expect(try !Ground(cache).installer(repo).copy(twin, wanted) { _ in })
-            let left = try Ground(cache).place(repo).folders.open("blobs").listDirectory().entries
-            #expect(left.isEmpty)
-        }
-    }
-
     @Test func leftoversOfACrashAreMended() throws {
         try withTestCache { cache in
             let repo = cache.repo()
