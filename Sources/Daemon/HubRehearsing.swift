@@ -139,7 +139,7 @@ extension PassOrder {
         }
         if cancellation.isCancelled || gathered.isEmpty { return nil }
         var settings = Enforcer.Settings(policy: policy, now: reading.time)
-        settings.formerPolicy = former
+        settings.formerPolicies = former
         settings.clock = ledger.judge(reading, by: gathered, forgets: false)
         let enforcer = Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
         let hub = HubQuestioner(

@@ -40,7 +40,7 @@ extension PassOrder {
         let hasFloor = opened.contains { $0.policy.minFree != nil }
         let room = self.room &+ (hasFloor ? remaining : 0)
         if room > 0 { settings.room = room }
-        settings.formerPolicy = former
+        settings.formerPolicies = former
         settings.clock = ledger.judge(reading, by: gathered, forgets: true)
         let enforcer = Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
         let names = EventNames(caches: gathered)
@@ -108,7 +108,7 @@ extension PassOrder {
                 consider(file.stat.changed, cache.facts.policy.minAge)
             }
         }
-        if let former {
+        for former in former {
             consider(former.replacedAt, max(former.policy.editGrace, policy.editGrace))
             consider(former.replacedAt, max(former.policy.announce, policy.announce))
         }
