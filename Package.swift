@@ -208,8 +208,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile", "SystemdSupport", "TestSupport",
-                "hfjanitor",
+                "Daemon", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile", "Retention", "SystemdSupport",
+                "TestSupport", "hfjanitor",
             ],
             swiftSettings: strict),
         .testTarget(

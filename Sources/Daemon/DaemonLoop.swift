@@ -21,9 +21,7 @@ public final class DaemonLoop {
     let startedAt = monotonicNanoseconds()
 
     var ledger = Ledger.disabled
-    var inForce = PolicyInForce(
-        LoadedPolicy(policy: Policy(), files: [], warnings: [], isEmpty: true), ledger: .disabled,
-        now: Timestamp(nanoseconds: 0))
+    var inForce: PolicyInForce
     var policyWatch: PolicyWatch?
     var watcher: CacheWatcher?
     var caches: [WatchedCache] = []
@@ -59,6 +57,9 @@ public final class DaemonLoop {
     /// Makes a daemon.
     public init(_ setup: DaemonSetup) {
         self.setup = setup
+        inForce = PolicyInForce(
+            LoadedPolicy(policy: Policy(), files: [], warnings: [], isEmpty: true), from: setup.policy,
+            ledger: .disabled, now: Timestamp(nanoseconds: 0))
         journal = Journal(setup.service, wantsColour: setup.wantsColour)
         notifier = Notifier(setup.service)
     }
@@ -106,7 +107,7 @@ public final class DaemonLoop {
         }
         notifier.send(.status("starting"))
         ledger = openLedger(loaded)
-        inForce = PolicyInForce(loaded, ledger: ledger, now: currentTime())
+        inForce = PolicyInForce(loaded, from: setup.policy, ledger: ledger, now: currentTime())
         for warning in loaded.warnings {
             say(JournalEvent(.policyApplied, priority: .warning, warning.text, EventFields(path: warning.file)))
         }

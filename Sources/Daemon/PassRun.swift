@@ -89,7 +89,7 @@ extension PassOrder {
     ) -> Enforcer {
         var settings = Enforcer.Settings(policy: policy, now: reading.time)
         if room > 0 { settings.room = room }
-        settings.formerPolicy = former
+        settings.formerPolicies = former
         settings.clock = ledger.judge(reading, by: gathered, forgets: forgets)
         return Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
     }
@@ -125,7 +125,7 @@ extension PassOrder {
                 consider(file.stat.changed, cache.facts.policy.minAge)
             }
         }
-        if let former {
+        for former in former {
             consider(former.replacedAt, max(former.policy.editGrace, policy.editGrace))
             consider(former.replacedAt, max(former.policy.announce, policy.announce))
         }

@@ -28,7 +28,7 @@ struct PassSchedule {
 struct PassOrder: Sendable {
     var caches: [(looker: Looker, policy: CachePolicy, downloads: [LiveDownload])]
     var policy: Policy
-    var former: FormerPolicy?
+    var former: [FormerPolicy]
     /// Bytes of room that a download of ours needs, besides what others still need.
     var room: UInt64 = 0
     var ledger: Ledger

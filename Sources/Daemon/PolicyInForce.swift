@@ -3,7 +3,7 @@ internal import Ledger
 internal import PolicyFile
 internal import Retention
 
-/// The policy that counts, what the last one before it protects, and what became of the last file that was read.
+/// The policy that counts, what those before it protect, and what became of the last file that was read.
 struct PolicyInForce {
     /// What reading a file came to.
     enum Verdict {
@@ -16,18 +16,26 @@ struct PolicyInForce {
     }
 
     private(set) var loaded: LoadedPolicy
-    private(set) var former: FormerPolicy?
+    /// Those before it that still count, the last one first.
+    private(set) var former: [FormerPolicy] = []
     /// What is wrong with the file now; nil: the file is what counts.
     private(set) var error: String?
     /// How many times a file was read.
     private(set) var readings = 1
+    private let location: PolicyLocation
+    private let scope: String
 
     var policy: Policy { loaded.policy }
 
     /// Takes the first policy, and remembers it.
-    init(_ loaded: LoadedPolicy, ledger: Ledger, now: Timestamp) {
+    ///
+    /// - Parameter location: where it was looked for.
+    init(_ loaded: LoadedPolicy, from location: PolicyLocation, ledger: Ledger, now: Timestamp) {
         self.loaded = loaded
-        remember(in: ledger, now: now)
+        self.location = location
+        scope = FormerPolicies.scope(of: location)
+        FormerPolicies.note(loaded.policy, scope: scope, in: ledger, at: now)
+        former = FormerPolicies.remembered(before: loaded.policy, scope: scope, in: ledger, at: now)
     }
 
     /// Takes what was read.
@@ -38,7 +46,7 @@ struct PolicyInForce {
             error = failure.text
             return .rejected(failure.text)
         case .success(let new):
-            if let problem = Self.loss(from: loaded, to: new) {
+            if let problem = loss(from: loaded, to: new) {
                 error = problem
                 return .rejected(problem)
             }
@@ -49,33 +57,29 @@ struct PolicyInForce {
                 return wasWrong ? .applied(PolicyDifference(from: loaded.policy, to: new.policy)) : .unchanged
             }
             let difference = PolicyDifference(from: loaded.policy, to: new.policy)
+            // From memory: the ledger may be full, or gone.
+            former = FormerPolicies.counting(
+                former + [FormerPolicy(policy: loaded.policy, replacedAt: now)], before: new.policy, at: now)
             loaded = new
-            remember(in: ledger, now: now)
+            FormerPolicies.note(new.policy, scope: scope, in: ledger, at: now)
             return .applied(difference)
         }
     }
 
-    /// An emptied or vanished file is an accident, not an edit.
-    private static func loss(from old: LoadedPolicy, to new: LoadedPolicy) -> String? {
-        guard let file = old.files.first, !old.isEmpty else { return nil }
-        if new.isEmpty { return "\(file.display):1:1: the policy file is empty" }
-        if !new.files.contains(where: { old.files.contains($0) }) {
-            return "\(file.display): the policy file is gone"
+    /// An emptied or vanished file is an accident, not an edit, whatever its drop-ins hold.
+    private func loss(from old: LoadedPolicy, to new: LoadedPolicy) -> String? {
+        guard let first = old.files.first, !old.isEmpty else { return nil }
+        // One that is looked for earlier takes the place of those after it.
+        let replaced = location.candidates.firstIndex(where: new.files.contains).map {
+            location.candidates[($0 + 1)...].filter { $0 != location.machineFile }
         }
+        for file in Set(location.candidates + [location.machineFile]).sorted()
+        where old.files.contains(file) && !old.blankFiles.contains(file) && !(replaced?.contains(file) ?? false) {
+            if new.blankFiles.contains(file) { return "\(file.display):1:1: the policy file is empty" }
+            if !new.files.contains(file) { return "\(file.display): the policy file is gone" }
+        }
+        if new.isEmpty { return "\(first.display):1:1: the policy file is empty" }
+        if !new.files.contains(where: old.files.contains) { return "\(first.display): the policy file is gone" }
         return nil
-    }
-
-    private mutating func remember(in ledger: Ledger, now: Timestamp) {
-        let scope = loaded.files.first?.text ?? "default"
-        let document = PolicyText(loaded.policy).text
-        var mark = Fingerprint()
-        mark.add(BytePath(document))
-        ledger.notePolicy(scope: scope, digest: String(mark.value, radix: 16), document: document, at: now)
-        guard let last = ledger.policies(scope: scope).first(where: { $0.replacedAt != nil }),
-            let replacedAt = last.replacedAt,
-            let policy = try? PolicyParser().policy([PolicySource(file: "ledger", bytes: Array(last.document.utf8))])
-                .policy
-        else { return }
-        former = FormerPolicy(policy: policy, replacedAt: replacedAt)
     }
 }

@@ -24,8 +24,8 @@ public final class Enforcer: Sendable {
     public struct Settings: Sendable {
         /// The policy.
         public var policy: Policy
-        /// The last policy before it, which protects for a while what it protected.
-        public var formerPolicy: FormerPolicy?
+        /// The policies before it, which protect for a while what they protected.
+        public var formerPolicies: [FormerPolicy] = []
         /// The time to judge by.
         public var now: Timestamp
         /// When the caches were looked at, by the clock of their filesystems.
@@ -102,7 +102,7 @@ public final class Enforcer: Sendable {
     func planner(_ facts: [CacheFacts], _ learned: [Item: [Kept]]) -> Planner {
         Planner(
             policy: settings.policy, caches: facts, now: settings.now, clock: settings.clock, room: settings.room,
-            formerPolicy: settings.formerPolicy, extraKeepers: learned)
+            formerPolicies: settings.formerPolicies, extraKeepers: learned)
     }
 
     // MARK: enforcing

@@ -28,13 +28,18 @@ public struct LoadedPolicy: Sendable {
     public var warnings: [Diagnostic]
     /// Whether there are files and nothing in them. The policy then only observes.
     public var isEmpty: Bool
+    /// The files with nothing in them.
+    public var blankFiles: [BytePath]
 
     /// Makes a result.
-    public init(policy: Policy, files: [BytePath], warnings: [Diagnostic], isEmpty: Bool) {
+    public init(
+        policy: Policy, files: [BytePath], warnings: [Diagnostic], isEmpty: Bool, blankFiles: [BytePath] = []
+    ) {
         self.policy = policy
         self.files = files
         self.warnings = warnings
         self.isEmpty = isEmpty
+        self.blankFiles = blankFiles
     }
 }
 
@@ -69,8 +74,12 @@ public struct PolicyParser: Sendable {
         var whole: Element?
         var pins: [Element] = []
         var isEmpty = true
+        var blankFiles: [BytePath] = []
         for (index, source) in sources.enumerated() {
-            guard let root = YAMLDocument(file: index, log: log).root(source.bytes) else { continue }
+            guard let root = YAMLDocument(file: index, log: log).root(source.bytes) else {
+                blankFiles.append(source.file)
+                continue
+            }
             // Alone first: what a later file replaces may be wrong too.
             let part = PolicyReader(log: log, paths: paths, isPart: true)
             _ = part.policy(root)
@@ -107,6 +116,7 @@ public struct PolicyParser: Sendable {
             throw PolicyFailure(diagnostics: diagnostics)
         }
         return LoadedPolicy(
-            policy: policy, files: sources.map(\.file), warnings: diagnostics, isEmpty: isTrulyEmpty)
+            policy: policy, files: sources.map(\.file), warnings: diagnostics, isEmpty: isTrulyEmpty,
+            blankFiles: blankFiles)
     }
 }

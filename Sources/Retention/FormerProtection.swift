@@ -1,6 +1,6 @@
 public import HubCache
 
-/// What the policy before an edit protected, for as long as it still counts.
+/// What a policy before an edit protected, for as long as it still counts.
 ///
 /// The grace and the announcement last as long as the longer of both policies says: an edit cannot shorten its own.
 struct FormerProtection: Sendable {

@@ -7,7 +7,7 @@ struct PlanRun {
     let catalogue: Catalogue
     let standingRules: [ReadyRule]
     let pressureRules: [ReadyRule]
-    let former: FormerProtection?
+    let former: [FormerProtection]
     let bounds: [SizeBounds]
     let spaceOfCache: [Int]
     /// The last complete revision of each cache, by its place.
@@ -45,7 +45,7 @@ struct PlanRun {
         let ready = { (rules: [Rule]) in rules.map { ReadyRule($0, names: catalogue.names, caches: caches) } }
         standingRules = ready(planner.policy.standingRules)
         pressureRules = ready(planner.policy.pressureRules)
-        former = planner.formerPolicy.flatMap {
+        former = planner.formerPolicies.compactMap {
             FormerProtection($0, current: planner.policy, caches: caches, catalogue: catalogue, now: planner.now)
         }
         bounds = caches.map { SizeBounds($0.policy, total: $0.filesystem.totalBytes) }
@@ -180,10 +180,10 @@ extension PlanRun {
         return left < right
     }
 
-    /// What `keep-last` protects from a rule; the value tells whether only the former policy's does.
+    /// What `keep-last` protects from a rule; the value tells whether only a former policy's does.
     func keptLast(_ rule: ReadyRule, _ caches: [Int]) -> [Int: Bool] {
         let count = rule.rule.keepLast ?? 0
-        let formerCount = former?.keepLast(of: rule.rule) ?? 0
+        let formerCount = former.map { $0.keepLast(of: rule.rule) }.max() ?? 0
         guard max(count, formerCount) > 0 else { return [:] }
         var found: [Int: Bool] = [:]
         for cache in caches {
@@ -218,7 +218,8 @@ extension PlanRun {
         if let onlyFormer = newest[place] {
             kept.append(
                 onlyFormer
-                    ? former?.grace("keep-last was more") ?? Kept(by: .editGrace, "keep-last was more")
+                    ? former.max { $0.keepLast(of: rule.rule) < $1.keepLast(of: rule.rule) }?.grace("keep-last was more")
+                        ?? Kept(by: .editGrace, "keep-last was more")
                     : Kept(by: .keepLast, "one of the newest \(rule.rule.keepLast ?? 0) of its repo"))
         }
         if rule.matchesBrokenness(entry) {
@@ -235,7 +236,7 @@ extension PlanRun {
                 kept.append(Kept(by: .cannotTell, "no size or digest of it was proven wrong"))
             }
         }
-        if let former { kept += former.keepers(entry, from: rule.rule, in: planner.caches) }
+        for former in former { kept += former.keepers(entry, from: rule.rule, in: planner.caches) }
         return kept
     }
 
@@ -287,7 +288,7 @@ extension PlanRun {
         if lastOnes[cache] == place {
             kept.append(Kept(by: .lastOne, "the most recently used complete revision of its cache"))
         }
-        if let former {
+        for former in former {
             let facts = planner.caches[cache]
             kept += former.standingKeepers(entry, facts.revisions[index], facts, isPinned: pin != nil)
         }

@@ -8,7 +8,7 @@ public enum ClockTrust: Sendable, Hashable {
     case untrusted(reason: String)
 }
 
-/// The last policy before the one in force.
+/// A policy that was in force before.
 public struct FormerPolicy: Sendable, Hashable {
     /// What it said.
     public var policy: Policy
@@ -34,7 +34,7 @@ public struct Planner: Sendable {
     let now: Timestamp
     let clock: ClockTrust
     let room: UInt64?
-    let formerPolicy: FormerPolicy?
+    let formerPolicies: [FormerPolicy]
     let extraKeepers: [Item: [Kept]]
 
     /// Makes a planner.
@@ -45,18 +45,18 @@ public struct Planner: Sendable {
     ///   - now: the time that ages are counted to.
     ///   - clock: while it is not trusted nothing is removed: ages, recent use and the order of use all rest on it.
     ///   - room: so many bytes above the floor must be free in the end, whatever the policy's target is.
-    ///   - formerPolicy: protects for a while what it protected, and what it would not have taken.
+    ///   - formerPolicies: each protects for a while what it protected, and what it would not have taken.
     ///   - extraKeepers: what was learned since the facts were gathered: an item is busy, the Hub refused.
     public init(
         policy: Policy, caches: [CacheFacts], now: Timestamp, clock: ClockTrust = .trusted, room: UInt64? = nil,
-        formerPolicy: FormerPolicy? = nil, extraKeepers: [Item: [Kept]] = [:]
+        formerPolicies: [FormerPolicy] = [], extraKeepers: [Item: [Kept]] = [:]
     ) {
         self.policy = policy
         self.caches = caches
         self.now = now
         self.clock = clock
         self.room = room
-        self.formerPolicy = formerPolicy
+        self.formerPolicies = formerPolicies
         self.extraKeepers = extraKeepers
     }
 

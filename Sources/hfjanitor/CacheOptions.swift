@@ -1,5 +1,6 @@
 import ArgumentParser
 import CacheScan
+import Daemon
 import HubCache
 import LinuxIO
 import PolicyFile
@@ -37,6 +38,8 @@ struct OpenedCaches {
     private(set) var absentDefault: BytePath?
     /// The policy; without a file, or where none was needed, the one that only observes.
     private(set) var loaded = LoadedPolicy(policy: Policy(), files: [], warnings: [], isEmpty: true)
+    /// Under what name the ledger remembers it.
+    private(set) var policyScope = ""
     private var policies: [CachePolicy] = []
 
     /// Opens the caches, and when root runs on another user's, becomes that user for good: see `Owner`.
@@ -54,6 +57,7 @@ struct OpenedCaches {
         let locator = CacheLocator(environment: Terminal.environment)
         if need == .rules || need == .caches && (options.cache.isEmpty || options.policyOptions.policy != nil) {
             loaded = try options.policyOptions.load()
+            policyScope = FormerPolicies.scope(of: options.policyOptions.location())
         }
         let listed = loaded.policy.caches.map { ($0, $0.path ?? locator.hubCache) }
         if !options.cache.isEmpty {

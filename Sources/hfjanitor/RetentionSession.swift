@@ -1,4 +1,5 @@
 import CacheScan
+import Daemon
 import Enforcement
 import HubCache
 import HubClient
@@ -80,7 +81,8 @@ struct RetentionSession {
         var settings = Enforcer.Settings(policy: policy, now: now)
         settings.room = room
         settings.lookedAt = reading.time
-        settings.formerPolicy = Self.formerPins(of: opened.loaded, in: ledger, at: reading.time)
+        settings.formerPolicies = Self.formerPins(
+            of: opened.loaded, scope: opened.policyScope, in: ledger, at: reading.time)
         if at == nil {
             settings.clock = ledger.judge(reading, by: caches, forgets: isActing)
         }
@@ -104,22 +106,19 @@ struct RetentionSession {
         }
     }
 
-    /// The last policy before this one, of which only the pins count here: a command acts on the file as it stands, but an
-    /// emptied or shortened file takes no pin away at once.
-    private static func formerPins(of loaded: LoadedPolicy, in ledger: Ledger, at time: Timestamp) -> FormerPolicy? {
-        let scope = loaded.files.first?.text ?? "default"
-        let document = PolicyText(loaded.policy).text
-        var mark = Fingerprint()
-        mark.add(BytePath(document))
-        ledger.notePolicy(scope: scope, digest: String(mark.value, radix: 16), document: document, at: time)
-        guard let last = ledger.policies(scope: scope).first(where: { $0.replacedAt != nil }),
-            let replacedAt = last.replacedAt,
-            let former = try? PolicyParser()
-                .policy([PolicySource(file: "ledger", bytes: Array(last.document.utf8))])
-        else { return nil }
-        var policy = loaded.policy
-        policy.pins = former.policy.pins
-        return FormerPolicy(policy: policy, replacedAt: replacedAt)
+    /// The policies before this one, of which only the pins count here: a command acts on the file as it stands, but an emptied or
+    /// shortened file takes no pin away at once.
+    private static func formerPins(
+        of loaded: LoadedPolicy, scope: String, in ledger: Ledger, at time: Timestamp
+    ) -> [FormerPolicy] {
+        FormerPolicies.note(loaded.policy, scope: scope, in: ledger, at: time)
+        return FormerPolicies.remembered(before: loaded.policy, scope: scope, in: ledger, at: time).map { former in
+            var pinning = former
+            pinning.policy = loaded.policy
+            pinning.policy.editGrace = former.policy.editGrace
+            pinning.policy.pins = former.policy.pins
+            return pinning
+        }
     }
 
     /// Says which default cache is not there yet.

@@ -149,7 +149,7 @@ private let before = ago(300)
 private func edited(_ from: Policy, _ name: String, _ facts: CacheFacts, _ to: Policy, at: Timestamp = before)
     -> GoldenCase
 {
-    GoldenCase(name, [facts], to, former: FormerPolicy(policy: from, replacedAt: at))
+    GoldenCase(name, [facts], to, former: [FormerPolicy(policy: from, replacedAt: at)])
 }
 
 private let path = bounds {

@@ -13,12 +13,12 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
 
     init(
         _ name: String, _ caches: [CacheFacts], _ policy: Policy = Policy(), clock: ClockTrust = .trusted,
-        room: UInt64? = nil, former: FormerPolicy? = nil, extra: [Item: [Kept]] = [:], explains: Bool = false,
+        room: UInt64? = nil, former: [FormerPolicy] = [], extra: [Item: [Kept]] = [:], explains: Bool = false,
         evidence: @escaping @Sendable (Item) -> ItemEvidence = nothing
     ) {
         self.name = name
         planner = Planner(
-            policy: policy, caches: caches, now: now, clock: clock, room: room, formerPolicy: former,
+            policy: policy, caches: caches, now: now, clock: clock, room: room, formerPolicies: former,
             extraKeepers: extra)
         self.caches = caches
         self.evidence = evidence
