@@ -161,7 +161,7 @@ let package = Package(
             path: "Tests/RepairRun", swiftSettings: strict),
         .testTarget(
             name: "RepairTests",
-            dependencies: ["Repair", "CacheScan", "HubCache", "HubClient", "Retention", "TestSupport"],
+            dependencies: ["Repair", "CacheScan", "HubCache", "HubClient", "LinuxIO", "Retention", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "HubClientTests", dependencies: ["HubClient", "HubCache", "LinuxIO", "TestSupport"],

@@ -1,0 +1,79 @@
+import Foundation
+import HubCache
+import TestSupport
+import Testing
+
+/// What `fetch` and `repair` say and leave, from a stand-in Hub.
+@Suite struct FetchCommandTests {
+    private struct Ground {
+        let hub: HubStandIn
+        let folder: TestFolder
+        var cache: String { folder.absolute("hub").text }
+        var environment: [String: String] { ["HF_ENDPOINT": hub.hub, "HF_HOME": folder.absolute("home").text] }
+
+        func run(
+            _ arguments: [String], _ more: [String: String] = [:], user: UInt32? = nil
+        ) throws -> ProgramRun {
+            try Program.run(
+                arguments + ["--cache", cache], environment: environment.merging(more) { _, new in new }, user: user)
+        }
+
+        func lock(_ name: String) -> BytePath { BytePath("hub/.locks/\(name)") }
+    }
+
+    private static let longName = "a-very-long-name/" + String(repeating: "長い", count: 40) + "/model-00001.safetensors"
+
+    private func withHub(_ body: (Ground) throws -> Void) throws {
+        try withTestFolder { folder in
+            let small = ["base64": Data("{}".utf8).base64EncodedString()]
+            let description: [String: Any] = [
+                "repos": [
+                    ["id": "acme/x", "commits": [["files": ["config.json": small]]]],
+                    ["id": "acme/y", "commits": [["files": ["settings.json": small]]]],
+                    [
+                        "id": "acme/long",
+                        "commits": [["files": [Self.longName: ["size": 1_000_000, "seed": "long"] as [String: Any]]]],
+                    ],
+                ]
+            ]
+            try folder.makeFolder("hub/.locks")
+            try body(Ground(hub: HubStandIn(description, in: folder), folder: folder))
+        }
+    }
+
+    @Test func aDocumentInASlotsPlaceStaysAsItIs() throws {
+        try withHub { ground in
+            let words = Array("my thesis".utf8)
+            try ground.folder.write("document", words)
+            try ground.folder.hardLink(ground.lock("hfjanitor-download-0.lock"), to: "document")
+            let run = try ground.run(["fetch", "acme/x"])
+            #expect(
+                FileManager.default.contents(atPath: ground.folder.absolute("document").text).map { Array($0) } == words
+            )
+            #expect(run.status == 77 && run.errors.contains("hfjanitor-download-0.lock"), "\(run.errors)")
+            #expect(run.errors.contains("see what it is for"), "\(run.errors)")
+        }
+    }
+
+    @Test(arguments: ["hfjanitor-download-0.lock", "hfjanitor-downloads.lock"])
+    func aPipeInALocksPlaceIsNamed(name: String) throws {
+        try withHub { ground in
+            try ground.folder.fifo(ground.lock(name))
+            let run = try ground.run(["fetch", "acme/x"])
+            #expect(run.status == 77 && run.errors.contains(name), "\(run.errors)")
+            #expect(run.errors.contains("see what it is for, and remove it"), "\(run.errors)")
+        }
+    }
+
+    @Test(.enabled(if: isRoot)) func usersOfASharedCacheFetchOneAfterTheOther() throws {
+        try withHub { ground in
+            try ground.folder.chmod(".", 0o755)
+            for place: BytePath in ["hub", "hub/.locks"] { try ground.folder.chmod(place, 0o777) }
+            let home = ["HF_HOME": "/nonexistent"]
+            for (id, user) in [("acme/x", UInt32(61234)), ("acme/y", 61235), ("acme/long", 61236)] {
+                let run = try ground.run(["fetch", id], home, user: user)
+                #expect(run.status == 0, "\(user): \(run.errors)")
+            }
+        }
+    }
+}
