@@ -76,4 +76,33 @@ import Testing
             }
         }
     }
+
+    @Test func theProgressLineFitsTheTerminal() throws {
+        try withHub { ground in
+            try ground.hub.fault("slow", ["rate": 500_000, "origin": "cdn"])
+            let line = "stty cols 80; '\(Program.path)' fetch acme/long --cache '\(ground.cache)'"
+            let script = Process()
+            script.executableURL = URL(fileURLWithPath: "/usr/bin/script")
+            script.arguments = ["-qec", line, "/dev/null"]
+            script.environment = [
+                "HOME": "/nonexistent", "PATH": "/usr/bin:/bin", "TERM": "xterm", "HF_ENDPOINT": ground.hub.hub,
+            ]
+            let pipe = Pipe()
+            script.standardOutput = pipe
+            script.standardInput = FileHandle.nullDevice
+            try script.run()
+            let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            script.waitUntilExit()
+            let lines = output.components(separatedBy: "\r\u{1B}[K").filter {
+                $0.contains(" MB of ") || $0.contains(" kB of ")
+            }
+            #expect(!lines.isEmpty, "\(output)")
+            for line in lines {
+                let shown = line.components(separatedBy: "\r").first ?? line
+                let width = shown.unicodeScalars.reduce(0) { $0 + ($1.value > 0x2e80 ? 2 : 1) }
+                #expect(width < 80, "\(shown)")
+                #expect(shown.hasPrefix("a-very") && shown.contains("…"), "\(shown)")
+            }
+        }
+    }
 }
