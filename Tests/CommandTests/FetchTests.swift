@@ -77,6 +77,22 @@ import Testing
         }
     }
 
+    @Test func attemptsAreToldWhereThereWereSeveral() throws {
+        try withHub { ground in
+            #expect(try ground.run(["fetch", "acme/x"]).status == 0)
+            ground.folder.delete("hub/models--acme--x/blobs")
+            try ground.folder.makeFolder("hub/models--acme--x/blobs")
+            let offline = try ground.run(["repair"], ["HF_HUB_OFFLINE": "1"])
+            #expect(offline.status == 69 && offline.output.contains("offline"), "\(offline)")
+            #expect(!offline.output.contains("of 5"), "\(offline.output)")
+            try ground.hub.fault(
+                "status", ["status": 404, "headers": ["X-Error-Code": "RepoNotFound"], "path": "*", "times": 100])
+            let gone = try ground.run(["repair"])
+            #expect(gone.status == 66, "\(gone)")
+            #expect(gone.output.components(separatedBy: "1 of 5").count == 2, "\(gone.output)")
+        }
+    }
+
     @Test func theProgressLineFitsTheTerminal() throws {
         try withHub { ground in
             try ground.hub.fault("slow", ["rate": 500_000, "origin": "cdn"])
