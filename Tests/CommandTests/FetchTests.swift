@@ -77,6 +77,19 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ["acme/x", "--revision", ""], ["acme/x@../../etc"], ["acme/x", "--revision", "a//b"], ["acme/x@/main"],
+    ])
+    func impossibleRevisionsAreUsage(words: [String]) throws {
+        try withHub { ground in
+            for command in ["fetch", "preview"] {
+                let run = try ground.run([command] + words)
+                #expect(run.status == 64 && run.errors.contains("no revision can be named"), "\(run.errors)")
+            }
+            #expect(try ground.hub.log().isEmpty)
+        }
+    }
+
     @Test func attemptsAreToldWhereThereWereSeveral() throws {
         try withHub { ground in
             #expect(try ground.run(["fetch", "acme/x"]).status == 0)
