@@ -106,6 +106,25 @@ import Testing
         }
     }
 
+    /// Root's own environment stays behind when it works as a cache's owner; a token that the caller gave does not.
+    @Test(.enabled(if: isRoot)) func rootOnAnothersCache() throws {
+        try withHub { ground in
+            try ground.folder.chmod(".", 0o755)
+            let user: UInt32 = 61234
+            for place: BytePath in ["hub", "hub/.locks"] { try ground.folder.chown(place, user) }
+            let token = ["HF_TOKEN": "hf_" + String(repeating: "s", count: 34)]
+            let fetched = try ground.run(["fetch", "acme/x"], token)
+            #expect(fetched.status == 0, "\(fetched.errors)")
+            #expect(try ground.hub.originsWithToken().contains("hub"))
+            // That user has no home, so that nothing is remembered: whoever relies on it is told.
+            for command in [["ready", "acme/x", "--allow-subset"], ["repair", "acme/x"]] {
+                let run = try ground.run(command, token)
+                #expect(run.status == 0, "\(run.errors)")
+                #expect(run.errors.components(separatedBy: "nothing is remembered").count == 2, "\(run.errors)")
+            }
+        }
+    }
+
     @Test func theProgressLineFitsTheTerminal() throws {
         try withHub { ground in
             try ground.hub.fault("slow", ["rate": 500_000, "origin": "cdn"])
