@@ -129,7 +129,9 @@ public enum TimeSpan {
     private static func nextQuantity(_ rest: Substring, whole text: String) throws(UnitError)
         -> (number: Int64, unit: Substring, after: Substring)
     {
-        if rest.hasPrefix("-") { throw UnitError("a length of time cannot be negative") }
+        if rest.hasPrefix("-"), rest.dropFirst().first?.isNumber == true {
+            throw UnitError("a length of time cannot be negative")
+        }
         let digits = rest.prefix { $0.isASCII && $0.isNumber }
         var after = rest.dropFirst(digits.count)
         guard !digits.isEmpty else {

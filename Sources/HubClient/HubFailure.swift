@@ -13,8 +13,8 @@ public struct HubFailure: Error, Sendable, Hashable, CustomStringConvertible {
     /// When the server wants to be asked again, where it told.
     public let retryAfter: Duration?
 
-    /// The detail, and the attempt where there was more than one to be made.
-    public var description: String { "\(detail) (attempt \(attempt) of \(attempts))" }
+    /// The detail, and the attempt where it was tried again.
+    public var description: String { attempt > 1 ? "\(detail) (attempt \(attempt) of \(attempts))" : detail }
 }
 
 /// How often one thing is tried, and what waits are between.

@@ -24,15 +24,18 @@ extension OwnedDescriptor {
     }
 
     /// Opens a lock file of a client, making it where it is absent: never truncated, and 0664 only when it is ours to say,
-    /// since clients of other users have to open it for writing too (huggingface_hub since 1.4).
+    /// since clients of other users have to open it for writing too (huggingface_hub since 1.4). Another user's that may only
+    /// be read is open for reading: that is enough for flock(2).
     ///
     /// - Parameter name: a name directly in this directory.
-    /// - Throws: `SystemCallFailure` as open(2).
+    /// - Throws: `SystemCallFailure` as open(2); `EPERM` from `flock` when it is no regular file.
     public borrowing func openLockFile(_ name: BytePath) throws(SystemCallFailure) -> OwnedDescriptor {
         // Bounded: a client of filelock before 3.29.5 may unlink and make it again all the time.
         for _ in 0..<16 {
             do throws(SystemCallFailure) {
-                return try openForChange(name)
+                let file = try openForLocking(name)
+                guard try file.stat().kind == .regular else { throw SystemCallFailure.noLockFile(name) }
+                return file
             } catch {
                 guard error.errno == ENOENT else { throw error }
             }
@@ -47,10 +50,29 @@ extension OwnedDescriptor {
         throw SystemCallFailure(call: "open", errno: EAGAIN, subject: name)
     }
 
+    private borrowing func openForLocking(_ name: BytePath) throws(SystemCallFailure) -> OwnedDescriptor {
+        do throws(SystemCallFailure) {
+            return try openForChange(name)
+        } catch {
+            guard error.errno == EACCES else { throw error }
+            return try open(name)
+        }
+    }
+
     /// Whether a name of this directory still is the file that a descriptor has open: old clients unlink their lock files, and
     /// a lock on an unlinked file keeps nobody away.
     public borrowing func isStill(_ name: BytePath, _ file: borrowing OwnedDescriptor) -> Bool {
         guard let opened = try? file.stat(), let named = try? stat(of: name) else { return false }
         return opened.linkCount > 0 && opened.key == named.key
     }
+}
+
+extension SystemCallFailure {
+    /// Something stands in a lock file's place that is none, or that may be somebody's own file.
+    public static func noLockFile(_ name: BytePath) -> SystemCallFailure {
+        SystemCallFailure(call: "flock", errno: EPERM, subject: name)
+    }
+
+    /// Whether it is `noLockFile(_:)`: flock(2) itself never says `EPERM`.
+    public var isOfNoLockFile: Bool { call == "flock" && errno == EPERM }
 }

@@ -75,6 +75,8 @@ extension SystemCallFailure {
     public static let noSpaceNumber: Int32 = ENOSPC
     /// `ENOTDIR`.
     public static let notAFolderNumber: Int32 = ENOTDIR
+    /// `EISDIR`.
+    public static let isAFolderNumber: Int32 = EISDIR
 }
 
 extension SystemCallFailure {

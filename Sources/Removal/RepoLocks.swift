@@ -164,9 +164,6 @@ package struct RepoLocks: Sendable {
         while true {
             let file = try folder.openLockFile(name)
             let stat = try file.stat()
-            guard stat.kind == .regular else {
-                throw SystemCallFailure(call: "flock", errno: SystemCallFailure.notPermittedNumber, subject: name)
-            }
             let attempt = try file.tryLock()
             if attempt == .locked, folder.isStill(name, file) {
                 if softLock(file, name) != nil { throw busy(name) }

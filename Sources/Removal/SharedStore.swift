@@ -167,9 +167,6 @@ package func lockPayload(_ payload: BytePath, in shelf: borrowing OwnedDescripto
         let file = try shelf.openLockFile(name)
         if isNew { try file.setPermissions(0o666) }
         let stat = try file.stat()
-        guard stat.kind == .regular else {
-            throw SystemCallFailure(call: "flock", errno: SystemCallFailure.notPermittedNumber, subject: name)
-        }
         if try file.tryLock() == .locked, shelf.isStill(name, file) { return HeldLockFile(file, key: stat.key) }
         if monotonicNanoseconds() >= deadline { return nil }
         sleepMilliseconds(10)

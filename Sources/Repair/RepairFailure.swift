@@ -30,7 +30,16 @@ public struct RepairFailure: Error, Sendable, Hashable, CustomStringConvertible 
         }
         code = nil
         let remedy =
-            if failure.isPermission {
+            if failure.isOfNoLockFile {
+                "something other than a lock file stands there, or a file that has another name too: see what it is for, and "
+                    + "remove it"
+            } else if failure.isNotAFolder {
+                "a file stands where a folder should be: see what it is for, and remove it"
+            } else if failure.isFolder {
+                "a folder stands where a file should be: see what it is for, and remove it"
+            } else if failure.isUnsupported {
+                "the filesystem cannot do that: keep the cache on another one"
+            } else if failure.isPermission {
                 "run it as the owner of the cache"
             } else if failure.isReadOnly {
                 "the filesystem is read-only: mount it writable again"
@@ -90,4 +99,10 @@ public struct RepairFailure: Error, Sendable, Hashable, CustomStringConvertible 
             false
         }
     }
+}
+
+extension SystemCallFailure {
+    fileprivate var isNotAFolder: Bool { errno == Self.notAFolderNumber }
+    fileprivate var isFolder: Bool { errno == Self.isAFolderNumber }
+    fileprivate var isUnsupported: Bool { [Self.invalidNumber, Self.unsupportedNumber].contains(errno) }
 }

@@ -218,8 +218,8 @@ extension PlanRun {
         if let onlyFormer = newest[place] {
             kept.append(
                 onlyFormer
-                    ? former.max { $0.keepLast(of: rule.rule) < $1.keepLast(of: rule.rule) }?.grace("keep-last was more")
-                        ?? Kept(by: .editGrace, "keep-last was more")
+                    ? former.max { $0.keepLast(of: rule.rule) < $1.keepLast(of: rule.rule) }?
+                        .grace("keep-last was more") ?? Kept(by: .editGrace, "keep-last was more")
                     : Kept(by: .keepLast, "one of the newest \(rule.rule.keepLast ?? 0) of its repo"))
         }
         if rule.matchesBrokenness(entry) {

@@ -96,14 +96,17 @@ struct RepoExaminer {
         return examined
     }
 
-    /// Looks for held locks where one could change the judgement: most repos have nothing absent, and their many lock files
-    /// need no look.
+    /// Looks for held locks where one could change the judgement: of most repos manifests tell that nothing is
+    /// absent, and their many lock files need no look.
     private func lookAtLocks(of examined: inout ExaminedRepo) {
         guard examined.repo.id != nil else { return }
         let report = examined.report(store: store, depth: .structure, displayID: "")
         let isSensitive = { (findings: [Finding]) in findings.contains { Self.codesThatLocksExplain.contains($0.code) }
         }
-        if isSensitive(report.findings) || report.revisions.contains(where: { isSensitive($0.findings) }) {
+        // Without a manifest nothing else tells of a file that is about to come.
+        if isSensitive(report.findings) || report.revisions.contains(where: { isSensitive($0.findings) })
+            || examined.views.contains(where: { $0.manifest == nil })
+        {
             (examined.evidence.heldLocks, examined.evidence.hasUnseenLocks) = liveness.heldLocks(of: examined.repo)
         }
         if examined.evidence.heldLocks.isEmpty && !examined.evidence.hasUnseenLocks {

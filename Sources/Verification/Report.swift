@@ -18,6 +18,8 @@ public struct RevisionReport: Sendable {
     public var arrived: Timestamp?
     /// When it was last used.
     public var lastUse: LastUse?
+    /// Interrupted downloads in the repo that may be of files of this revision, which nothing here names.
+    public var possibleLeftovers: [BytePath]
     /// What was found, worst first.
     public var findings: [Finding]
     /// Payloads of the shared store that only this revision of its repo uses, with their bytes on the disk.

@@ -40,6 +40,9 @@ struct RevisionJudge {
                     : Finding(.emptySnapshot, path: folder, detail: "the revision has no file at all"))
         }
         judgeWeights(into: &findings)
+        if let arriving = possibleArrival(), !findings.contains(where: { $0.code == .inFlight }) {
+            findings.append(arriving)
+        }
         let refs = view.repo.refs.filter { $0.commit != nil && $0.commit == view.snapshot.commit }.map(\.name)
         if refs.isEmpty, view.repo.id != nil {
             findings.append(Finding(.detached, path: folder, detail: "no ref names this revision"))
@@ -53,7 +56,7 @@ struct RevisionJudge {
             fileCount: view.snapshot.files.count,
             bytes: view.sizes.values.reduce(0) { $0 &+ $1.allocated }, uniqueBytes: 0,
             arrived: view.snapshot.files.map(\.stat.modified).max() ?? view.snapshot.folder.modified, lastUse: lastUse,
-            findings: findings.sortedForReading())
+            possibleLeftovers: possibleLeftovers(), findings: findings.sortedForReading())
     }
 
     /// The first that applies, worst first.
@@ -231,6 +234,43 @@ struct RevisionJudge {
         return !evidence.livePartials.isEmpty || evidence.heldLocks.contains { view.repo.blobs[$0] == nil }
     }
 
+    /// What is being fetched and may be a file of this revision that nothing here names: clients before 1.0 write no manifest,
+    /// and a weight file that no index has leaves no other trace until it is whole.
+    private func possibleArrival() -> Finding? {
+        guard mayLackUnnamedFiles else { return nil }
+        let live = view.repo.partials.filter { evidence.livePartials[$0.name] != nil }.map(\.etag)
+        let linked = Set(view.repo.snapshots.flatMap { $0.files.compactMap(\.etagOfLink) })
+        let held = evidence.heldLocks.filter { view.repo.blobs[$0] == nil || !linked.contains($0) }
+        guard let etag = (live + held.sorted()).first(where: mayBeUnnamed) else { return nil }
+        return Finding(
+            .inFlight, path: folder, blob: etag.isEmpty ? nil : etag,
+            detail: "a file that may be of this revision is being fetched")
+    }
+
+    /// The same of downloads that nobody works on any more.
+    private func possibleLeftovers() -> [BytePath] {
+        guard mayLackUnnamedFiles else { return [] }
+        return view.repo.partials.filter { evidence.livePartials[$0.name] == nil && mayBeUnnamed($0.etag) }
+            .map(view.repo.location)
+    }
+
+    /// Whether what arrives in the repo without a name may be this revision's: a client names the revision by a ref before it
+    /// fetches, unless it was asked for a commit.
+    private var mayLackUnnamedFiles: Bool {
+        guard manifest == nil, !view.repo.isSingleFile else { return false }
+        return view.repo.snapshots.count == 1
+            || view.repo.refs.contains { $0.commit != nil && $0.commit == view.snapshot.commit }
+    }
+
+    /// Whether a blob may be one that this revision lacks: it has it not, and no manifest of another revision claims it.
+    private func mayBeUnnamed(_ etag: BytePath) -> Bool {
+        if view.snapshot.files.contains(where: { $0.etagOfLink == etag }) { return false }
+        return !evidence.manifests.values.contains { manifest in
+            guard case .read(let files) = manifest else { return false }
+            return files.values.contains { blobNames($0).contains(etag) }
+        }
+    }
+
     // MARK: weights
 
     private func judgeWeights(into findings: inout [Finding]) {
@@ -248,5 +288,13 @@ struct RevisionJudge {
             return
         }
         findings.append(Finding(.weightsAbsent, path: folder, detail: "no weight file of this revision is here"))
+    }
+}
+
+extension SnapshotFile {
+    /// The etag of what a file is, as its link or a client's record says.
+    fileprivate var etagOfLink: BytePath? {
+        if case .blob(let name) = link { return name }
+        return recordedEtag
     }
 }

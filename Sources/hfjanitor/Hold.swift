@@ -19,7 +19,10 @@ struct Hold: ParsableCommand {
     @Argument(help: "A repo or a revision.")
     var target: String
 
-    @Option(name: .customLong("for"), help: ArgumentHelp("For so long, such as 8h or 7d.", valueName: "duration"))
+    // Whatever follows is the value, so that '-1h' is told what is wrong with it.
+    @Option(
+        name: .customLong("for"), parsing: .unconditional,
+        help: ArgumentHelp("For so long, such as 8h or 7d.", valueName: "duration"))
     var duration: String?
 
     @Option(help: "Why, for whoever wonders.")
@@ -43,12 +46,25 @@ struct Hold: ParsableCommand {
     func validate() throws {
         if let duration {
             guard command.isEmpty else { throw ValidationError("--for is for holds without a program") }
-            guard let length = duration.asNanoseconds, length > 0, length <= InUse.Hold.longest else {
-                throw ValidationError(
-                    "--for takes a duration such as 8h or 7d, at most 30d, not '\(displayText(of: duration))'")
+            do throws(UnitError) {
+                guard let length = try length(duration), length > 0 else {
+                    throw UnitError("'\(displayText(of: duration))' is not between 1s and 30d")
+                }
+            } catch {
+                throw ValidationError("--for: \(error.message)")
             }
         }
+        if command.isEmpty, CommandLine.arguments.last == "--" {
+            throw ValidationError("no program behind '--': name one, or leave '--' out to hold for 24 hours")
+        }
         if reason.utf8.count > 4096 { throw ValidationError("--reason is too long") }
+    }
+
+    /// In nanoseconds; nil when it is longer than any hold.
+    private func length(_ duration: String) throws(UnitError) -> Int64? {
+        let length = try TimeSpan.parse(duration)
+        guard length <= .nanoseconds(InUse.Hold.longest) else { return nil }
+        return length.components.seconds * 1_000_000_000
     }
 
     func run() throws {
@@ -59,8 +75,8 @@ struct Hold: ParsableCommand {
             let now = currentTime()
             let writer = HoldWriter(root: root, now: now)
             if command.isEmpty {
-                let length = duration.flatMap(\.asNanoseconds) ?? InUse.Hold.usual
-                let until = Timestamp(nanoseconds: now.nanoseconds + length)
+                let time = try duration.flatMap(length) ?? InUse.Hold.usual
+                let until = Timestamp(nanoseconds: now.nanoseconds + time)
                 let path = try HoldTarget.writing(root) { () throws(SystemCallFailure) in
                     try writer.hold(id.folder, commit: commit, until: until, by: by, reason: reason)
                 }
@@ -187,13 +203,5 @@ enum HoldTarget {
                 status: error.isPermission ? .permission : .cannotWrite,
                 message: "cannot write a hold into '\(root.path.display)': \(error)")
         }
-    }
-}
-
-extension String {
-    /// The length of time that it says, in nanoseconds; nil when it says none.
-    fileprivate var asNanoseconds: Int64? {
-        guard let length = try? TimeSpan.parse(self) else { return nil }
-        return length.components.seconds * 1_000_000_000
     }
 }

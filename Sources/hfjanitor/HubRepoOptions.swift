@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import HubCache
+import HubClient
 
 extension RepoType: ExpressibleByArgument {}
 
@@ -39,6 +40,13 @@ struct HubRepoOptions: ParsableArguments {
                 status: .usage,
                 message: "two revisions are named: '\(displayText(of: other))' and '\(displayText(of: revision))'")
         }
-        return (id, revision ?? name.revision ?? "main")
+        let wanted = revision ?? name.revision ?? "main"
+        guard isRepoPath(Array(wanted.utf8)) else {
+            throw CommandFailure(
+                status: .usage,
+                message:
+                    "no revision can be named '\(displayText(of: wanted))': use a branch, a tag, refs/pr/N or a commit")
+        }
+        return (id, wanted)
     }
 }

@@ -10,7 +10,14 @@ func openLedger(besides roots: [CacheRoot]) -> Ledger {
         Terminal.complain("the state folder lies in the cache: nothing is remembered; see XDG_STATE_HOME")
         return Ledger.disabled
     }
-    return Ledger.open(directory: directory, programVersion: Version.text)
+    let ledger = Ledger.open(directory: directory, programVersion: Version.text)
+    if case .unavailable = ledger.availability {
+        // Who relies on a wrong digest being known must not take silence for a proof.
+        Terminal.complainOnce(
+            "nothing is remembered here, and no digest error that an earlier run proved is known: 'hfjanitor verify --depth "
+                + "digests' finds them anew")
+    }
+    return ledger
 }
 
 /// The folder of the ledger: that of this user's daemon which watches one of the caches, so that both know the same, whatever

@@ -8,7 +8,7 @@ enum Owner {
     /// Becomes the owner of caches, if this is root's process and they are another user's.
     ///
     /// The environment's folders become the owner's too: what is remembered goes where the owner's own runs find it, and
-    /// nothing of root's is read or written any more.
+    /// nothing of root's is read or written any more. A token in the environment stays: the caller gave it to this run.
     ///
     /// - Throws: `CommandFailure` when the caches belong to different users, or root cannot become one of them.
     static func become(ofAll roots: [CacheRoot]) throws {
@@ -34,7 +34,7 @@ enum Owner {
         let rootsOwn = [
             "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
             "STATE_DIRECTORY",
-            "CREDENTIALS_DIRECTORY", "HF_HOME", "HF_TOKEN_PATH", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN",
+            "CREDENTIALS_DIRECTORY", "HF_HOME", "HF_TOKEN_PATH",
         ]
         for name in rootsOwn { unsafe unsetenv(name) }
         if let user = UserRecord.find(uid), user.home.hasPrefix("/"), let home = user.home.exactText {

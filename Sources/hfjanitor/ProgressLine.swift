@@ -41,7 +41,7 @@ final class ProgressLine: Sendable {
             let total = progress.bytesTotal
             let done = progress.bytesDone
             if total == 0 {
-                Terminal.write("\r\u{1B}[Klooking at repos: \(progress.reposDone) of \(progress.reposTotal)", to: 2)
+                ProgressText.show("", "looking at repos: \(progress.reposDone) of \(progress.reposTotal)")
                 continue
             }
             if hashingSince == nil { hashingSince = (now, done) }
@@ -53,7 +53,7 @@ final class ProgressLine: Sendable {
                 line +=
                     ", \(formatBytes(UInt64(rate)))/s, \(formatSeconds(Double(total - min(done, total)) / rate)) left"
             }
-            Terminal.write("\r\u{1B}[K" + line, to: 2)
+            ProgressText.show("", line)
         }
     }
 }

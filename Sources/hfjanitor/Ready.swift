@@ -24,7 +24,10 @@ struct Ready: ParsableCommand {
     @Flag(help: "A revision without any weights here is ready too.")
     var allowSubset = false
 
-    @Option(help: ArgumentHelp("Wait so long for it to become ready, such as 10m.", valueName: "time"))
+    // Whatever follows is the value, so that '-5s' is told what is wrong with it.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Wait so long for it to become ready, such as 10m.", valueName: "time"))
     var wait: String?
 
     @OptionGroup var caches: CacheOptions
@@ -41,8 +44,15 @@ struct Ready: ParsableCommand {
         var id: String
         var commit: String?
         var ready: Bool
-        var state: String
+        /// Absent where there is no revision to judge.
+        var state: String?
         var findings: [FindingDocument]
+        var errorMessage: String?
+
+        enum CodingKeys: String, CodingKey {
+            case schema, id, commit, ready, state, findings
+            case errorMessage = "error_message"
+        }
     }
 
     private func patience() throws -> Duration? {
@@ -54,12 +64,20 @@ struct Ready: ParsableCommand {
 
     func run() throws {
         try reportingFailures {
-            guard let patience = try patience() else {
+            let patience = try patience()
+            do {
+                if let patience { return try waiting(patience) }
                 let look = try look()
                 try look.show()
                 return look.status
+            } catch let failure as CommandFailure where [.absent, .busy, .found, .permission].contains(failure.status) {
+                if caches.json {
+                    try printJSON(
+                        Document(id: target, ready: false, findings: [], errorMessage: displayText(of: failure.message))
+                    )
+                }
+                throw failure
             }
-            return try waiting(patience)
         }
     }
 
@@ -80,10 +98,12 @@ struct Ready: ParsableCommand {
             }
             let left = ContinuousClock.now.duration(to: deadline)
             if left <= .zero {
-                try last?.show()
                 let why = absence.map { ": " + $0.message } ?? ""
-                throw CommandFailure(
-                    status: .busy, message: "'\(displayText(of: target))' did not become ready in time\(why)")
+                let message = "'\(displayText(of: target))' did not become ready in time\(why)"
+                guard let last else { throw CommandFailure(status: .busy, message: message) }
+                try last.show()
+                Terminal.complain(message)
+                return .busy
             }
             OpenFileScan.shared.refresh()
             let pause = min(left, .seconds(1))
@@ -115,6 +135,13 @@ struct Ready: ParsableCommand {
         }
         let status = status(of: revision, findings)
         return Look(status: status) { [findings] in
+            if status == .good {
+                for path in revision.possibleLeftovers {
+                    Terminal.complain(
+                        "warning: the interrupted download '\(path.display)' may be of a file of this revision, which has no "
+                            + "manifest that would tell: fetch it again to be sure")
+                }
+            }
             guard caches.json else { return show(repo, revision, findings, status) }
             try printJSON(
                 Document(

@@ -55,7 +55,7 @@ struct RepairRun {
             }
             done.append((report.path, results))
         }
-        while let problem = ledger.takeProblem() { Terminal.complain(displayText(of: problem)) }
+        while let problem = ledger.takeProblem() { Terminal.complainOnce(displayText(of: problem)) }
         return done
     }
 
@@ -77,8 +77,9 @@ struct RepairRun {
         case .left(let reason): return "\(padded("leave"))  \(file)  \(why): \(displayText(of: reason))"
         case .failed(let failure, let attempt, let attempts):
             let code = failure.code.map { $0.rawValue + ": " } ?? ""
-            return "\(padded("failed"))  \(file)  \(why): \(code)\(displayText(of: failure.message)) "
-                + "(attempt \(attempt) of \(attempts))"
+            // The message tells how often one run asked the Hub; this is how many runs were in vain.
+            let tries = failure.countsAsAttempt ? "; repair \(attempt) of \(attempts)" : ""
+            return "\(padded("failed"))  \(file)  \(why): \(code)\(displayText(of: failure.message))\(tries)"
         }
     }
 

@@ -39,14 +39,14 @@ final class TransferLine: Sendable {
             guard total > 0 else { continue }
             let seconds = Double(monotonicNanoseconds() - started) / 1e9
             let rate = Double(done - min(done, progress.bytesNotTransferred)) / max(seconds, 0.001)
-            var line = "\(progress.file.display): \(formatBytes(done)) of \(formatBytes(total))"
+            var line = ": \(formatBytes(done)) of \(formatBytes(total))"
             if progress.isWaiting {
                 line += ", waiting for another process that fetches it"
             } else if rate >= 1 {
                 line +=
                     ", \(formatBytes(UInt64(min(rate, 1e18))))/s, \(formatSeconds(Double(total - min(done, total)) / rate)) left"
             }
-            Terminal.write("\r\u{1B}[K" + line, to: 2)
+            ProgressText.show(progress.file.display, line)
         }
     }
 }

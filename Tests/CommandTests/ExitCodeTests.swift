@@ -122,6 +122,42 @@ import Testing
         }
     }
 
+    @Test func readyGivesADocumentWhateverItFinds() throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            try cache.repo("org/gone").ref("main", commit(7))
+            for (target, status) in [
+                ("org/model", Int32(0)), ("org/other", 66), ("org/model@v9", 66), ("org/gone", 66),
+            ] {
+                for wait in [[], ["--wait", "0"]] {
+                    let run = try cache.run(["ready", target, "--json"] + wait)
+                    #expect(run.status == (wait.isEmpty || status == 0 ? status : 75), "\(target): \(run.errors)")
+                    let document = try run.json
+                    #expect(document["schema"] as? String == "hfjanitor.ready/1")
+                    #expect(document["ready"] as? Bool == (status == 0))
+                    let message = document["error_message"] as? String
+                    #expect(message.map { run.errors.contains($0) } == (status == 0 ? nil : true), "\(run)")
+                }
+            }
+        }
+    }
+
+    @Test func readyTellsOfWhatMayHaveBeenInterrupted() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            try repo.model(withManifest: false)
+            #expect(try cache.run(["ready", "org/model"]).errors == "")
+            let etag = ReferenceDigest.sha256([42])
+            try repo.partial(etag)
+            let lock = try HeldLock(cache.outer, repo.lockPlace(etag))
+            #expect(try cache.run(["ready", "org/model"]).status == 75)
+            lock.release()
+            let run = try cache.run(["ready", "org/model"])
+            #expect(
+                run.status == 0 && run.errors.contains(etag) && run.errors.contains("fetch it again"), "\(run.errors)")
+        }
+    }
+
     @Test func refOfWhichNothingIsHereIsAbsent() throws {
         try withTestCache { cache in
             try cache.repo().model()

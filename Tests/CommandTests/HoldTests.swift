@@ -40,6 +40,7 @@ import Testing
 
     private static let refused: [(String, Int32)] = [
         ("hold org/model --for 31d", 64), ("hold org/model --for soon", 64), ("hold org/model --for 1h -- true", 64),
+        ("hold org/model --for 10000000000s", 64), ("hold org/model --for 0s", 64), ("hold org/model --", 64),
         ("hold org/none", 66), ("hold /tmp", 64), ("release org/none", 66), ("hold", 64),
     ]
 
@@ -49,6 +50,22 @@ import Testing
             try cache.repo().model()
             let run = try Program.run(words.split(separator: " ").map(String.init).withCache(cache))
             #expect(run.status == status, "\(run.errors)")
+            #expect(holdFiles(cache).isEmpty)
+        }
+    }
+
+    @Test(arguments: [
+        ("hold org/model --for -1h", "cannot be negative"), ("hold org/model --for --json", "not a length of time"),
+        ("hold org/model --for 31d", "not between 1s and 30d"), ("hold org/model --", "no program behind '--'"),
+        ("ready org/model --wait -5s", "cannot be negative"),
+    ])
+    func whatIsWrongIsSaid(words: String, why: String) throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            // The words come last: an empty program must be the end of the line.
+            let parts = words.split(separator: " ").map(String.init)
+            let run = try Program.run([parts[0], "--cache", cache.path.text] + parts.dropFirst())
+            #expect(run.status == 64 && run.errors.contains(why), "\(run.errors)")
             #expect(holdFiles(cache).isEmpty)
         }
     }

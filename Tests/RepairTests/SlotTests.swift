@@ -29,6 +29,24 @@ struct SlotTests {
         }
     }
 
+    @Test(.enabled(if: isRoot)) func anotherUsersPlaceNamesTheNewJob() throws {
+        try withTestFolder { folder in
+            let name: BytePath = ".locks/hfjanitor-download-0.lock"
+            try folder.makeFolder(".locks")
+            try folder.write(name, "model/a@1\n")
+            try folder.chown(name, 61234)
+            let slots = DownloadSlots(root: try CacheRoot(opening: folder.absolute(".")), limit: 1)
+            let slot = try slots.take(for: "model/b@2")
+            do {
+                _ = try slots.take(for: "model/a@1")
+                Issue.record("the place was given away by what another user wrote")
+            } catch let failure as RepairFailure {
+                #expect(failure.message.contains("model/b@2"))
+            }
+            withExtendedLifetime(slot) {}
+        }
+    }
+
     @Test func aPlaceComesFreeWithItsHolder() throws {
         try withTestFolder { folder in
             let root = try CacheRoot(opening: folder.absolute("."))

@@ -1,4 +1,5 @@
 import HubCache
+import LinuxIO
 import Retention
 import Testing
 
@@ -36,6 +37,18 @@ struct TextTests {
         #expect(String(decoding: manifestText(of: files), as: UTF8.self) == expected)
         #expect(
             String(decoding: manifestText(of: []), as: UTF8.self) == "{\n \"format_version\": 1,\n \"files\": {}\n}")
+    }
+
+    @Test func remediesFitWhatFailed() {
+        for (number, remedy) in [
+            (SystemCallFailure.notAFolderNumber, "a file stands where a folder should be"),
+            (SystemCallFailure.isAFolderNumber, "a folder stands where a file should be"),
+            (SystemCallFailure.invalidNumber, "the filesystem cannot do that"),
+            (SystemCallFailure.deniedNumber, "run it as the owner"),
+        ] {
+            let failure = RepairFailure(SystemCallFailure(call: "open", errno: number, subject: "x"), at: "here")
+            #expect(failure.message.contains(remedy), "\(failure.message)")
+        }
     }
 
     @Test func tokenGoesToTheOwnOriginOnly() throws {

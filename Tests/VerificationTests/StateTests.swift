@@ -316,10 +316,70 @@ import Verification
     @Test func downloadWhileNothingIsAbsentChangesNothing() throws {
         try withTestCache { cache in
             let repo = cache.repo()
-            try repo.model(withManifest: false)
+            let entries = try repo.model()
             let lock = try HeldLock(cache.outer, repo.lockPlace(ReferenceDigest.sha256([42])))
             defer { lock.release() }
             #expect(try verify(cache).revision.state == .complete)
+            // What is here already is none of what may be absent, manifest or not.
+            lock.release()
+            cache.outer.delete(repo.place("trees"))
+            let own = try HeldLock(cache.outer, repo.lockPlace(entries[1].etag))
+            defer { own.release() }
+            #expect(try verify(cache).revision.state == .complete)
+        }
+    }
+
+    /// Clients before 1.0 write no manifest: of a weight file that no index names, nothing is here but what is on its way.
+    @Test(arguments: [true, false]) func downloadThatNothingNames(hasPartial: Bool) throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            try repo.model(withManifest: false)
+            let etag = ReferenceDigest.sha256([42])
+            if hasPartial { try repo.partial(etag) }
+            let lock = try HeldLock(cache.outer, repo.lockPlace(etag))
+            let revision = try verify(cache).revision
+            #expect(revision.state == .downloading)
+            #expect(try revision.findings.only(.inFlight).blob == BytePath(etag))
+            #expect(revision.possibleLeftovers.isEmpty)
+            lock.release()
+            // An interrupted one is no proof that anything is absent.
+            let left = try verify(cache).revision
+            #expect(left.state == .complete)
+            #expect(left.possibleLeftovers.count == (hasPartial ? 1 : 0))
+        }
+    }
+
+    @Test func aBlobWithoutALinkYetIsArrivingWhileItsLockIsHeld() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            try repo.model(withManifest: false)
+            try repo.blob([42])
+            let lock = try HeldLock(cache.outer, repo.lockPlace(ReferenceDigest.sha256([42])))
+            defer { lock.release() }
+            #expect(try verify(cache).revision.state == .downloading)
+        }
+    }
+
+    @Test func downloadThatIsAnotherRevisions() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            try repo.model(withManifest: false)
+            try repo.file("config.json", Array("{}".utf8), at: commit(2), isLFS: false)
+            let content: [UInt8] = [42]
+            let lock = try HeldLock(cache.outer, repo.lockPlace(ReferenceDigest.sha256(content)))
+            defer { lock.release() }
+            func state(_ number: Int) throws -> RevisionState {
+                try verify(cache).repo().revision(commit(number)).state
+            }
+            // The one that a ref names is fetched, as far as anybody can tell.
+            #expect(try state(1) == .downloading)
+            try repo.ref("main", commit(2))
+            #expect(try state(1) == .complete)
+            // A manifest tells for sure.
+            try repo.ref("main", commit(1))
+            try repo.manifest(commit(2), [ManifestEntry("model.safetensors", content)])
+            #expect(try state(1) == .complete)
+            #expect(try state(2) == .downloading)
         }
     }
 

@@ -1,0 +1,156 @@
+import Foundation
+import HubCache
+import TestSupport
+import Testing
+
+/// What `fetch` and `repair` say and leave, from a stand-in Hub.
+@Suite struct FetchCommandTests {
+    private struct Ground {
+        let hub: HubStandIn
+        let folder: TestFolder
+        var cache: String { folder.absolute("hub").text }
+        var environment: [String: String] { ["HF_ENDPOINT": hub.hub, "HF_HOME": folder.absolute("home").text] }
+
+        func run(
+            _ arguments: [String], _ more: [String: String] = [:], user: UInt32? = nil
+        ) throws -> ProgramRun {
+            try Program.run(
+                arguments + ["--cache", cache], environment: environment.merging(more) { _, new in new }, user: user)
+        }
+
+        func lock(_ name: String) -> BytePath { BytePath("hub/.locks/\(name)") }
+    }
+
+    private static let longName = "a-very-long-name/" + String(repeating: "長い", count: 40) + "/model-00001.safetensors"
+
+    private func withHub(_ body: (Ground) throws -> Void) throws {
+        try withTestFolder { folder in
+            let small = ["base64": Data("{}".utf8).base64EncodedString()]
+            let description: [String: Any] = [
+                "repos": [
+                    ["id": "acme/x", "commits": [["files": ["config.json": small]]]],
+                    ["id": "acme/y", "commits": [["files": ["settings.json": small]]]],
+                    [
+                        "id": "acme/long",
+                        "commits": [["files": [Self.longName: ["size": 1_000_000, "seed": "long"] as [String: Any]]]],
+                    ],
+                ]
+            ]
+            try folder.makeFolder("hub/.locks")
+            try body(Ground(hub: HubStandIn(description, in: folder), folder: folder))
+        }
+    }
+
+    @Test func aDocumentInASlotsPlaceStaysAsItIs() throws {
+        try withHub { ground in
+            let words = Array("my thesis".utf8)
+            try ground.folder.write("document", words)
+            try ground.folder.hardLink(ground.lock("hfjanitor-download-0.lock"), to: "document")
+            let run = try ground.run(["fetch", "acme/x"])
+            #expect(
+                FileManager.default.contents(atPath: ground.folder.absolute("document").text).map { Array($0) } == words
+            )
+            #expect(run.status == 77 && run.errors.contains("hfjanitor-download-0.lock"), "\(run.errors)")
+            #expect(run.errors.contains("see what it is for"), "\(run.errors)")
+        }
+    }
+
+    @Test(arguments: ["hfjanitor-download-0.lock", "hfjanitor-downloads.lock"])
+    func aPipeInALocksPlaceIsNamed(name: String) throws {
+        try withHub { ground in
+            try ground.folder.fifo(ground.lock(name))
+            let run = try ground.run(["fetch", "acme/x"])
+            #expect(run.status == 77 && run.errors.contains(name), "\(run.errors)")
+            #expect(run.errors.contains("see what it is for, and remove it"), "\(run.errors)")
+        }
+    }
+
+    @Test(.enabled(if: isRoot)) func usersOfASharedCacheFetchOneAfterTheOther() throws {
+        try withHub { ground in
+            try ground.folder.chmod(".", 0o755)
+            for place: BytePath in ["hub", "hub/.locks"] { try ground.folder.chmod(place, 0o777) }
+            let home = ["HF_HOME": "/nonexistent"]
+            for (id, user) in [("acme/x", UInt32(61234)), ("acme/y", 61235), ("acme/long", 61236)] {
+                let run = try ground.run(["fetch", id], home, user: user)
+                #expect(run.status == 0, "\(user): \(run.errors)")
+            }
+        }
+    }
+
+    @Test(arguments: [
+        ["acme/x", "--revision", ""], ["acme/x@../../etc"], ["acme/x", "--revision", "a//b"], ["acme/x@/main"],
+    ])
+    func impossibleRevisionsAreUsage(words: [String]) throws {
+        try withHub { ground in
+            for command in ["fetch", "preview"] {
+                let run = try ground.run([command] + words)
+                #expect(run.status == 64 && run.errors.contains("no revision can be named"), "\(run.errors)")
+            }
+            #expect(try ground.hub.log().isEmpty)
+        }
+    }
+
+    @Test func attemptsAreToldWhereThereWereSeveral() throws {
+        try withHub { ground in
+            #expect(try ground.run(["fetch", "acme/x"]).status == 0)
+            ground.folder.delete("hub/models--acme--x/blobs")
+            try ground.folder.makeFolder("hub/models--acme--x/blobs")
+            let offline = try ground.run(["repair"], ["HF_HUB_OFFLINE": "1"])
+            #expect(offline.status == 69 && offline.output.contains("offline"), "\(offline)")
+            #expect(!offline.output.contains("of 5"), "\(offline.output)")
+            try ground.hub.fault(
+                "status", ["status": 404, "headers": ["X-Error-Code": "RepoNotFound"], "path": "*", "times": 100])
+            let gone = try ground.run(["repair"])
+            #expect(gone.status == 66, "\(gone)")
+            #expect(gone.output.components(separatedBy: "1 of 5").count == 2, "\(gone.output)")
+        }
+    }
+
+    /// Root's own environment stays behind when it works as a cache's owner; a token that the caller gave does not.
+    @Test(.enabled(if: isRoot)) func rootOnAnothersCache() throws {
+        try withHub { ground in
+            try ground.folder.chmod(".", 0o755)
+            let user: UInt32 = 61234
+            for place: BytePath in ["hub", "hub/.locks"] { try ground.folder.chown(place, user) }
+            let token = ["HF_TOKEN": "hf_" + String(repeating: "s", count: 34)]
+            let fetched = try ground.run(["fetch", "acme/x"], token)
+            #expect(fetched.status == 0, "\(fetched.errors)")
+            #expect(try ground.hub.originsWithToken().contains("hub"))
+            // That user has no home, so that nothing is remembered: whoever relies on it is told.
+            for command in [["ready", "acme/x", "--allow-subset"], ["repair", "acme/x"]] {
+                let run = try ground.run(command, token)
+                #expect(run.status == 0, "\(run.errors)")
+                #expect(run.errors.components(separatedBy: "nothing is remembered").count == 2, "\(run.errors)")
+            }
+        }
+    }
+
+    @Test func theProgressLineFitsTheTerminal() throws {
+        try withHub { ground in
+            try ground.hub.fault("slow", ["rate": 500_000, "origin": "cdn"])
+            let line = "stty cols 80; '\(Program.path)' fetch acme/long --cache '\(ground.cache)'"
+            let script = Process()
+            script.executableURL = URL(fileURLWithPath: "/usr/bin/script")
+            script.arguments = ["-qec", line, "/dev/null"]
+            script.environment = [
+                "HOME": "/nonexistent", "PATH": "/usr/bin:/bin", "TERM": "xterm", "HF_ENDPOINT": ground.hub.hub,
+            ]
+            let pipe = Pipe()
+            script.standardOutput = pipe
+            script.standardInput = FileHandle.nullDevice
+            try script.run()
+            let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            script.waitUntilExit()
+            let lines = output.components(separatedBy: "\r\u{1B}[K").filter {
+                $0.contains(" MB of ") || $0.contains(" kB of ")
+            }
+            #expect(!lines.isEmpty, "\(output)")
+            for line in lines {
+                let shown = line.components(separatedBy: "\r").first ?? line
+                let width = shown.unicodeScalars.reduce(0) { $0 + ($1.value > 0x2e80 ? 2 : 1) }
+                #expect(width < 80, "\(shown)")
+                #expect(shown.hasPrefix("a-very") && shown.contains("…"), "\(shown)")
+            }
+        }
+    }
+}
