@@ -102,7 +102,8 @@ extension DaemonLoop {
             // Where something else keeps the floor from being held, the Hub is no matter, but nothing is well either.
             let told =
                 outlook.isReached
-                ? "the floor can be held: the Hub would give back what has to go" : "the Hub would give back what may go"
+                ? "the floor can be held: the Hub would give back what has to go"
+                : "the Hub would give back what may go"
             clear(
                 identity,
                 saying: JournalEvent(

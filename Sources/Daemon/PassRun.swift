@@ -14,8 +14,10 @@ extension PassOrder {
     ///   - acts: whether to carry the plan out; else only what it would do is found out.
     ///   - say: is told of every item, as it happens.
     /// - Returns: nil when no cache can be read.
-    func run(acts: Bool, say: @escaping @Sendable (JournalEvent) -> Void) -> PassFindings? {
+    /// - Throws: `PassBusy` when it would act while somebody else does.
+    func run(acts: Bool, say: @escaping @Sendable (JournalEvent) -> Void) throws(PassBusy) -> PassFindings? {
         let reading = ClockReading.now()
+        let losses = ledger.losses
         let gatherer = FactsGatherer(ledger: ledger, memory: Memory(ledger), jobs: 1, cancellation: cancellation)
         var gathered: [GatheredCache] = []
         let opened = caches.compactMap { entry in
@@ -26,8 +28,9 @@ extension PassOrder {
         let refusal = Enforcer.memoryRefusal(ledger, for: opened.map(\.root), hasFolder: true)
         let acts = acts && refusal == nil
         let lock = acts ? PassLock(opened.map(\.root)) : nil
-        if acts && lock == nil { return nil }
+        if acts && lock == nil { throw PassBusy() }
         defer { withExtendedLifetime(lock) {} }
+        catchUp()
         for (root, cachePolicy, _) in opened {
             guard let cache = try? gatherer.gather(root, policy: cachePolicy, of: policy, now: reading.time)
             else { continue }
@@ -41,6 +44,8 @@ extension PassOrder {
         let room = self.room &+ (hasFloor ? remaining : 0)
         if room > 0 { settings.room = room }
         settings.formerPolicies = former
+        settings.ledgerLosses = losses
+        settings.catchUp = catchUp
         settings.clock = ledger.judge(reading, by: gathered, forgets: true)
         let enforcer = Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
         let names = EventNames(caches: gathered)

@@ -203,7 +203,7 @@ extension RepairOrder {
                 settings.makeRoom = { bytes in
                     var order = room
                     order.room = bytes
-                    _ = order.run(acts: true, say: say)
+                    _ = try? order.run(acts: true, say: say)
                 }
             }
             let others = others.compactMap { try? $0.openRoot() }

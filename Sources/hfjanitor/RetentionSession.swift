@@ -58,6 +58,7 @@ struct RetentionSession {
             line.end()
             while let problem = ledger.takeProblem() { Terminal.complain(displayText(of: problem)) }
         }
+        let losses = ledger.losses
         let gatherer = FactsGatherer(
             ledger: ledger, memory: Memory(ledger), progress: progress, cancellation: Interruption.cancellation)
         var caches: [GatheredCache] = []
@@ -78,6 +79,7 @@ struct RetentionSession {
         var settings = Enforcer.Settings(policy: policy, now: now)
         settings.room = room
         settings.lookedAt = reading.time
+        settings.ledgerLosses = losses
         settings.formerPolicies = Self.formerPins(
             of: opened.loaded, scope: opened.policyScope, in: ledger, at: reading.time)
         if at == nil {
