@@ -208,8 +208,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile", "Retention", "SystemdSupport",
-                "TestSupport", "hfjanitor",
+                "CacheScan", "CacheWatch", "Daemon", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO",
+                "PolicyFile", "Retention", "SystemdSupport", "TestSupport", "hfjanitor",
             ],
             swiftSettings: strict),
         .testTarget(

@@ -237,6 +237,7 @@ extension PassOrder {
         _ = try? Enforcer.recover(
             root, policy: cachePolicy, enforcer: policy.enforcer, ledger: ledger, cancellation: cancellation)
         let reading = ClockReading.now()
+        let losses = ledger.losses
         let gathered = gather(reading.time)
         guard let cache = gathered.first else { return .failed("the cache cannot be read") }
         var removal = NamedRemoval()
@@ -247,7 +248,7 @@ extension PassOrder {
             guard cache.facts.repos.contains(where: { $0.id == repo }) else { return .absent }
             removal = NamedRemoval(items: cache.items(of: repo, cache: 0), repos: [(0, repo)])
         }
-        let enforcer = enforcer(gathered, reading, forgets: true)
+        let enforcer = enforcer(gathered, reading, losses: losses, forgets: true)
         let plan = enforcer.plan(removal)
         // All of it or nothing: half a model serves nobody.
         let keepers = plan.kept.flatMap(\.reasons)

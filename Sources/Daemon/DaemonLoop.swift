@@ -35,6 +35,7 @@ public final class DaemonLoop {
     var conditions = ConditionLog()
     var opens = OpenBook()
     var passes: [UInt64: PassSchedule] = [:]
+    var passCount: UInt64 = 0
     var rehearsals: [UInt64: RehearsalSchedule] = [:]
     var lastPass = PassNumbers()
     var lastPassSaid: PassNumbers?
@@ -160,6 +161,7 @@ public final class DaemonLoop {
         let isSame = watcher != nil && kept.map(\.path) == caches.map(\.path)
         for cache in caches where !kept.contains(where: { $0 === cache }) {
             cache.stop(droppingJobs: true)
+            forgetPasses(of: cache)
             book.forget(cache.root ?? cache.path, now: currentTime())
             _ = conditions.replace(scope: cache.path.display, with: [], now: currentTime())
         }

@@ -4,6 +4,7 @@ internal import HubCache
 internal import Ledger
 internal import LinuxIO
 internal import Retention
+internal import Synchronization
 
 /// Opens that were seen and are not in the ledger yet: one write for many.
 struct OpenBook {
@@ -12,8 +13,7 @@ struct OpenBook {
         var thing: OpenedThing
     }
 
-    /// By cache, as it is watched.
-    var pending: [BytePath: [Key: Timestamp]] = [:]
+    let pending = PendingOpens()
     /// Blobs whose opener is looked for: relative to the root, by cache, with their repo and name.
     var unattributed: [BytePath: [BytePath: Key]] = [:]
     var lastLookDuration: UInt64 = 0
@@ -21,6 +21,43 @@ struct OpenBook {
 
     /// As many are looked at together.
     static let mostUnattributed = 2000
+}
+
+/// Opens that were seen and are not in the ledger yet. Whoever is about to judge by the ledger writes them first.
+final class PendingOpens: Sendable {
+    /// By cache, as it is watched.
+    private let opens = Mutex<[BytePath: [OpenBook.Key: Timestamp]]>([:])
+    private let isWriting = Mutex(())
+
+    /// A cache's root, and how many repos it has.
+    typealias Place = (root: BytePath, repoCount: Int)
+
+    func note(_ key: OpenBook.Key, in cache: BytePath, at time: Timestamp) {
+        opens.withLock { opens in
+            let known = opens[cache]?[key] ?? time
+            opens[cache, default: [:]][key] = max(known, time)
+        }
+    }
+
+    var isEmpty: Bool { opens.withLock(\.isEmpty) }
+
+    /// Writes them to the ledger. When it returns, all that was noted before the call is there, whoever wrote it.
+    func write(to ledger: Ledger, places: [BytePath: Place]) {
+        isWriting.withLock { _ in
+            let taken = opens.withLock { opens in
+                defer { opens = [:] }
+                return opens
+            }
+            for (cache, things) in taken {
+                guard let place = places[cache] else { continue }
+                ledger.note(
+                    opens: things.map {
+                        RecordedOpen(repo: $0.key.repo, thing: $0.key.thing, time: $0.value, source: .watch)
+                    }, cache: place.root)
+                DaemonLoop.noteSweeps(over: place.root, repoCount: place.repoCount, ledger)
+            }
+        }
+    }
 }
 
 // Last use: what was opened, and by whom.
@@ -48,8 +85,7 @@ extension DaemonLoop {
         }
         let now = monotonicNanoseconds()
         for (key, location) in keys {
-            let known = opens.pending[cache.path]?[key] ?? time
-            opens.pending[cache.path, default: [:]][key] = max(known, time)
+            opens.pending.note(key, in: cache.path, at: time)
             if let location, opens.unattributed[cache.path]?.count ?? 0 < OpenBook.mostUnattributed {
                 opens.unattributed[cache.path, default: [:]][location] = key
             }
@@ -64,29 +100,20 @@ extension DaemonLoop {
     /// Writes what was seen to the ledger.
     func flushOpens() {
         timers.openFlush = .max
-        let pending = opens.pending
-        opens.pending = [:]
-        guard !pending.isEmpty, let recorder else { return }
-        let roots = Dictionary(
-            caches.compactMap { cache in cache.root.map { (cache.path, ($0, cache.repos.count)) } },
+        guard !opens.pending.isEmpty, let recorder else { return }
+        hand(recorder, opensWriter, then: { loop, _ in loop.sayLedgerProblems() })
+    }
+
+    /// Writes what was seen until it is called, on any thread.
+    var opensWriter: @Sendable () -> Void {
+        let places = Dictionary(
+            caches.compactMap { cache in cache.root.map { (cache.path, (root: $0, repoCount: cache.repos.count)) } },
             uniquingKeysWith: { first, _ in first })
-        let ledger = ledger
-        hand(
-            recorder,
-            {
-                for (cache, things) in pending {
-                    guard let (root, repoCount) = roots[cache] else { continue }
-                    ledger.note(
-                        opens: things.map {
-                            RecordedOpen(repo: $0.key.repo, thing: $0.key.thing, time: $0.value, source: .watch)
-                        }, cache: root)
-                    Self.noteSweeps(over: root, repoCount: repoCount, ledger)
-                }
-            }, then: { loop, _ in loop.sayLedgerProblems() })
+        return { [pending = opens.pending, ledger] in pending.write(to: ledger, places: places) }
     }
 
     /// Recognises sweeps while all their reads are still known.
-    private static func noteSweeps(over root: BytePath, repoCount: Int, _ ledger: Ledger) {
+    fileprivate static func noteSweeps(over root: BytePath, repoCount: Int, _ ledger: Ledger) {
         var sweeps: [Sweep] = []
         if repoCount >= UsageJudgement.sweepRepos {
             var numbers: [String: Int] = [:]

@@ -14,23 +14,26 @@ extension PassOrder {
     ///   - acts: whether to carry the plan out; else only what it would do is found out.
     ///   - say: is told of every item, as it happens.
     /// - Returns: nil when no cache can be read.
-    func run(acts: Bool, say: @escaping @Sendable (JournalEvent) -> Void) -> PassFindings? {
+    /// - Throws: `PassBusy` when it would act while somebody else does.
+    func run(acts: Bool, say: @escaping @Sendable (JournalEvent) -> Void) throws(PassBusy) -> PassFindings? {
         let reading = ClockReading.now()
+        let losses = ledger.losses
         let opened = openRoots()
         // Somebody else's pass is as good as ours; the next look at the floor tells whether it was enough.
         // Without a memory that can be believed it says what it would do, and does nothing.
         let refusal = Enforcer.memoryRefusal(ledger, for: opened.map(\.root), hasFolder: true)
         let acts = acts && refusal == nil
         let lock = acts ? PassLock(opened.map(\.root)) : nil
-        if acts && lock == nil { return nil }
+        if acts && lock == nil { throw PassBusy() }
         defer { withExtendedLifetime(lock) {} }
+        catchUp()
         let gathered = gather(opened, reading.time)
         if cancellation.isCancelled || gathered.isEmpty { return nil }
         // Measured as late as what is free: else what came meanwhile counts twice.
         let remaining = opened.reduce(UInt64(0)) { $0 &+ SpaceLook.remaining(of: $1.downloads, in: $1.root) }
         let hasFloor = opened.contains { $0.policy.minFree != nil }
         let room = self.room &+ (hasFloor ? remaining : 0)
-        let enforcer = enforcer(gathered, reading, room: room, forgets: true)
+        let enforcer = enforcer(gathered, reading, room: room, losses: losses, forgets: true)
         let names = EventNames(caches: gathered)
         guard acts else {
             let plan = enforcer.plan()
@@ -83,13 +86,16 @@ extension PassOrder {
 
     /// - Parameters:
     ///   - room: bytes that are wanted besides what the policy keeps free.
+    ///   - losses: how often the ledger had been lost before the caches were gathered; nil: nothing will be removed.
     ///   - forgets: whether what is old may be forgotten.
     func enforcer(
-        _ gathered: [GatheredCache], _ reading: ClockReading, room: UInt64 = 0, forgets: Bool
+        _ gathered: [GatheredCache], _ reading: ClockReading, room: UInt64 = 0, losses: Int? = nil, forgets: Bool
     ) -> Enforcer {
         var settings = Enforcer.Settings(policy: policy, now: reading.time)
         if room > 0 { settings.room = room }
         settings.formerPolicies = former
+        settings.ledgerLosses = losses
+        settings.catchUp = catchUp
         settings.clock = ledger.judge(reading, by: gathered, forgets: forgets)
         return Enforcer(caches: gathered, settings: settings, ledger: ledger, cancellation: cancellation)
     }

@@ -12,7 +12,9 @@ internal import Verification
 struct PassSchedule {
     /// On the monotonic clock; nil: when something happens.
     var next: UInt64?
-    var isRunning = false
+    var running: RunningPass?
+    /// Tries in a row that found a cache locked.
+    var busyTries = 0
     /// Passes in a row that could free nothing although room was wanted.
     var failures = 0
     /// Until then want of room alone is no reason for another pass.
@@ -22,6 +24,24 @@ struct PassSchedule {
     /// How long the last one took, and when it ended.
     var duration: UInt64 = 0
     var endedAt: UInt64 = 0
+
+    var isRunning: Bool { running != nil }
+}
+
+/// Somebody else has the lock of a cache.
+struct PassBusy: Error {}
+
+extension Result where Failure == PassBusy {
+    fileprivate var isBusy: Bool { if case .failure = self { true } else { false } }
+}
+
+/// A pass that is under way.
+struct RunningPass {
+    var number: UInt64
+    /// The number of the cache whose worker runs it.
+    var runner: Int
+    /// Ends it, and leaves nothing half done.
+    var cancellation: Cancellation
 }
 
 /// What a pass needs, as plain values for the worker's thread.
@@ -32,6 +52,8 @@ struct PassOrder: Sendable {
     /// Bytes of room that a download of ours needs, besides what others still need.
     var room: UInt64 = 0
     var ledger: Ledger
+    /// Writes to it which opens were seen since.
+    var catchUp: @Sendable () -> Void
     var hub: HubEnvironment
     var token: HubToken?
     var health: HubHealth
@@ -88,8 +110,12 @@ extension DaemonLoop {
         }
         passes[group]?.next = nil
         guard let first = members.first, members.contains(where: hasWork) else { return }
-        let order = passOrder(for: members)
-        passes[group]?.isRunning = true
+        passCount += 1
+        let running = RunningPass(
+            number: passCount, runner: first.number, cancellation: Cancellation(within: cancellation))
+        var order = passOrder(for: members)
+        order.cancellation = running.cancellation
+        passes[group]?.running = running
         passes[group]?.hasChanged = false
         isStatusStale = true
         let acts = inForce.policy.mode == .enforce && !members.contains(where: isForeign)
@@ -97,16 +123,68 @@ extension DaemonLoop {
         let numbers = members.map(\.number)
         hand(
             first.enforcing,
-            { order.run(acts: acts) { event in mailbox.post { loop in loop.say(event) } } },
+            { [order] () -> Result<PassFindings?, PassBusy> in
+                do throws(PassBusy) {
+                    return .success(try order.run(acts: acts) { event in mailbox.post { loop in loop.say(event) } })
+                } catch {
+                    return .failure(error)
+                }
+            },
             then: { loop, result in
                 let members = loop.caches.filter { numbers.contains($0.number) }
                 let now = monotonicNanoseconds()
-                loop.passes[group]?.isRunning = false
+                guard loop.passes[group]?.running?.number == running.number else { return }
+                loop.passes[group]?.running = nil
+                loop.isStatusStale = true
+                if running.cancellation.isCancelled { return }
                 loop.passes[group]?.endedAt = now
                 loop.passes[group]?.duration = now &- next
-                loop.isStatusStale = true
-                if let result { loop.take(result, of: members, group, acts: acts, began: next) }
+                loop.judgeLock(group, members, isBusy: result.isBusy)
+                if case .success(.some(let result)) = result {
+                    loop.take(result, of: members, group, acts: acts, began: next)
+                }
             })
+    }
+
+    /// Tries again where a cache was locked, and says so when that lasts.
+    private func judgeLock(_ group: UInt64, _ members: [WatchedCache], isBusy: Bool) {
+        let identity = Condition.Identity(scope: "filesystem \(group)", code: "pass-busy")
+        guard var schedule = passes[group] else { return }
+        guard isBusy, let first = members.first else {
+            passes[group]?.busyTries = 0
+            clear(identity, saying: nil)
+            return
+        }
+        schedule.busyTries += 1
+        schedule.hasChanged = true
+        schedule.next = min(schedule.next ?? .max, monotonicNanoseconds() &+ 30 * Timers.second)
+        passes[group] = schedule
+        guard schedule.busyTries >= 3 else { return }
+        let root = first.root ?? first.path
+        raise(
+            Condition(
+                identity,
+                event: JournalEvent(
+                    .watchDegraded,
+                    "\(root.display): somebody else has locked the cache's folder, so nothing is removed; see who: lslocks",
+                    EventFields(cache: root, code: "pass-busy"))))
+    }
+
+    /// Ends the passes that are under way: they act by a policy that counts no more.
+    func endPasses() {
+        for group in passes.keys {
+            passes[group]?.running?.cancellation.cancel()
+            passes[group]?.duration = 0
+        }
+    }
+
+    /// Waits no more for passes that a cache's worker was to run.
+    func forgetPasses(of cache: WatchedCache) {
+        for (group, schedule) in passes {
+            guard let running = schedule.running, running.runner == cache.number else { continue }
+            running.cancellation.cancel()
+            passes[group]?.running = nil
+        }
     }
 
     /// What a pass on caches of one filesystem needs.
@@ -115,8 +193,8 @@ extension DaemonLoop {
             caches: members.compactMap { cache in
                 looker(cache).map { ($0, cache.policy, cache.repos.values.flatMap(\.downloads)) }
             },
-            policy: inForce.policy, former: inForce.former, ledger: ledger, hub: setup.hub, token: setup.token,
-            health: hubHealth, cancellation: cancellation)
+            policy: inForce.policy, former: inForce.former, ledger: ledger, catchUp: opensWriter, hub: setup.hub,
+            token: setup.token, health: hubHealth, cancellation: cancellation)
     }
 
     private func take(_ result: PassFindings, of members: [WatchedCache], _ group: UInt64, acts: Bool, began: UInt64) {

@@ -13,6 +13,7 @@ extension DaemonLoop {
 
     func takePolicy(_ reading: PolicyWatch.Reading, _ occasion: PolicyWatch.Occasion) {
         defer { answerReloads(occasion) }
+        let before = inForce.policy
         let verdict = inForce.take(reading, ledger: ledger, now: currentTime())
         let identity = Condition.Identity(scope: "policy", code: "policy-rejected")
         let file = inForce.loaded.files.first
@@ -33,6 +34,7 @@ extension DaemonLoop {
             }
         case .applied(let difference):
             clear(identity, saying: nil)
+            if inForce.policy != before { endPasses() }
             say(
                 JournalEvent(
                     .policyApplied, "the policy changed: \(difference.text)",
@@ -43,6 +45,7 @@ extension DaemonLoop {
                         .watchDegraded, "cannot watch the caches of the new policy: \(error.reason)",
                         EventFields(code: "instance-limit")))
             }
+            clearIdleFloors()
             for key in passes.keys {
                 passes[key]?.failures = 0
                 passes[key]?.hasChanged = true

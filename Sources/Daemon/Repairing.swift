@@ -203,7 +203,7 @@ extension RepairOrder {
                 settings.makeRoom = { free in
                     var order = room
                     order.room = room.caches.map(\.policy).room(toFree: free, of: root.filesystem.totalBytes)
-                    _ = order.run(acts: true, say: say)
+                    _ = try? order.run(acts: true, say: say)
                 }
             }
             let others = others.compactMap { try? $0.openRoot() }

@@ -56,7 +56,7 @@ extension DaemonLoop {
             })
     }
 
-    private func take(_ look: SpaceLook?, of cache: WatchedCache, _ downloads: [LiveDownload]) {
+    func take(_ look: SpaceLook?, of cache: WatchedCache, _ downloads: [LiveDownload]) {
         let now = monotonicNanoseconds()
         cache.space.nextLook = now &+ Timers.idle
         guard let look else { return }
@@ -78,8 +78,14 @@ extension DaemonLoop {
         cache.space.total = look.total
         cache.space.remaining = remaining
         cache.space.isGrowing = isGrowing || !downloads.isEmpty
+        let isElsewhere = cache.filesystem != look.filesystem
         cache.filesystem = look.filesystem
-        let floor = cache.space.floor(cache.policy)
+        if isElsewhere { clearIdleFloors() }
+        // What is free is free for all of them: the highest floor counts.
+        let floor = caches.filter { $0.filesystem == look.filesystem }.compactMap {
+            $0.policy.minFree?.bytes(of: look.total)
+        }
+        .max()
         // Within reach: what is under way, or a twentieth of the disk, ends below the floor.
         let reach = max(floor ?? 0, cache.space.critical(cache.policy)) &+ max(remaining, look.total / 20)
         if cache.space.isGrowing || hadMore, look.free < reach {
@@ -141,6 +147,24 @@ extension DaemonLoop {
             requestPass(cache, after: 0, isForSpace: true)
         } else {
             floorHolds(cache, group, free: free)
+        }
+    }
+
+    /// Ends what was raised of filesystems on which no cache is any more, and of floors that are in no policy any more.
+    func clearIdleFloors() {
+        for entry in conditions.open {
+            let identity = entry.condition.identity
+            guard identity.scope.hasPrefix("filesystem "), let group = UInt64(identity.scope.dropFirst(11)) else {
+                continue
+            }
+            let members = caches.filter { $0.filesystem == group }
+            let isBacked: Bool =
+                switch identity.code {
+                case "floor-breached": members.contains { $0.policy.minFree != nil }
+                case "floor-unreachable", "floor-foreseen": members.contains(where: hasWork)
+                default: !members.isEmpty
+                }
+            if !isBacked { clear(identity, saying: nil) }
         }
     }
 

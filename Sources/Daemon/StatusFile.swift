@@ -105,9 +105,11 @@ public enum StatusFile {
         }
     }
 
-    /// Takes the file away.
+    /// Takes the file away, if this process wrote it: another daemon of this user may have one here.
     static func remove(in folder: BytePath) {
-        guard let opened = try? OwnedDescriptor.open(trustedPath: folder, options: .directory) else { return }
+        guard let opened = try? OwnedDescriptor.open(trustedPath: folder, options: .directory),
+            read(in: folder)?.starts(with: "{\"pid\":\(ownProcess()),".utf8) ?? false
+        else { return }
         try? opened.unlink(name)
     }
 }

@@ -22,10 +22,19 @@ extension Enforcer {
         further: inout [(path: BytePath, outcome: ActionOutcome)]
     ) -> [ActionOutcome] {
         var outcomes: [Item: ActionOutcome] = [:]
+        settings.catchUp()
         for cache in caches.indices {
             let own = items.filter { $0.cache == cache }
             let whole = wholeRepos.filter { $0.cache == cache }
             if own.isEmpty && whole.isEmpty { continue }
+            if !overrides.isByName {
+                recentOpens.read(ledger, cache: caches[cache].root.path)
+                if isMemoryLost {
+                    let kept = Kept(by: .cannotTell, "what the ledger remembered was lost while this was planned")
+                    for item in own { outcomes[item] = .kept([kept]) }
+                    continue
+                }
+            }
             var requests: [RepoPlace: RemovalRequest] = [:]
             var order: [RepoPlace] = []
             func add(_ item: RemovalItem?, to place: RepoPlace) {
@@ -178,15 +187,21 @@ extension Enforcer {
         let looks = RecentLooks { [ledger] in
             UseProbe(root: root, ledger: ledger, assumeUnusedAfter: nil, now: currentTime())
         }
-        let unusedAfter = facts.policy.assumeUnusedAfter.map { $0.components.seconds &* 1_000_000_000 }
+        let unusedAfter = assumeUnusedAfter(of: facts)
         let now = settings.now
         let lookedAt = facts.policy.recentUse > .zero ? settings.lookedAt : nil
+        // An open just before the look may have been heard of after it.
+        let unheard = min(60, max(0, facts.policy.recentUse.components.seconds))
+        let unheardSince = Timestamp(nanoseconds: settings.lookedAt.nanoseconds &- unheard &* 1_000_000_000)
+        let recentOpens = recentOpens
         let remover = Remover(
             root: root, settle: settings.settle,
             reproof: { repo, commit, file in
                 let reasons = Self.reproof(repo, commit, file, looks.recent(), in: root)
                 guard overrides.isByName else {
+                    guard let lookedAt else { return reasons }
                     return reasons + Self.recentUse(repo, commit, since: lookedAt, in: root)
+                        + recentOpens.keepers(repo, commit, since: unheardSince, in: root.path)
                 }
                 return overrides.applied(to: reasons.filter { Self.honouredByName.contains($0.by) })
             },
@@ -210,9 +225,9 @@ extension Enforcer {
 
     /// Whether a revision was opened since it was looked at, as access times tell: a loader may have read it and gone.
     private static func recentUse(
-        _ repo: RepoInventory, _ commit: CommitHash?, since lookedAt: Timestamp?, in root: CacheRoot
+        _ repo: RepoInventory, _ commit: CommitHash?, since lookedAt: Timestamp, in root: CacheRoot
     ) -> [Kept] {
-        guard let lookedAt, let commit, let snapshot = repo.snapshots.first(where: { $0.commit == commit }) else {
+        guard let commit, let snapshot = repo.snapshots.first(where: { $0.commit == commit }) else {
             return []
         }
         for file in snapshot.files {

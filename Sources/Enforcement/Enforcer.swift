@@ -34,6 +34,10 @@ public final class Enforcer: Sendable {
         public var clock: ClockTrust
         /// So much is to be free above the floor in the end.
         public var room: UInt64?
+        /// The ledger's losses before the caches were looked at: after another one nothing is removed.
+        public var ledgerLosses: Int?
+        /// Has the ledger learn of what was opened since; called before anything is removed.
+        public var catchUp: @Sendable () -> Void = {}
         /// How long clients get to link in what was parked, before it goes for good.
         public var settle: Duration = .seconds(1)
 
@@ -52,6 +56,7 @@ public final class Enforcer: Sendable {
     let ledger: Ledger
     let cancellation: Cancellation
     let usePass = UsePass()
+    let recentOpens = RecentOpens()
     /// By cache. One enforcer removes with one set of overrides.
     let removers = Mutex<[Int: Remover]>([:])
 
@@ -120,12 +125,15 @@ public final class Enforcer: Sendable {
                     facts: factsForEnforcing, planner: planner, evidence: evidence(of:),
                     ask: { self.ask($0, askHub) },
                     carryOut: { self.carryOut($0.map(\.item), overrides: .none) },
-                    isCancelled: { self.cancellation.isCancelled }, report: report
+                    isCancelled: { self.cancellation.isCancelled || self.isMemoryLost }, report: report
                 ).run()
             }
         }
         return waitForSpace(after: pass, freeBefore: before)
     }
+
+    /// Whether the ledger lost what the plan was made by.
+    var isMemoryLost: Bool { settings.ledgerLosses.map { $0 != ledger.losses } ?? false }
 
     /// Asks the Hub whether it would give a revision back, and remembers what it says. Silence says nothing of the revision.
     func ask(_ item: Item, _ askHub: (HubQuestion) -> HubReply) -> HubReply {

@@ -65,12 +65,16 @@ extension Enforcer {
         return scan.scanRepo(folder, store: caches[cache].store)
     }
 
+    /// In nanoseconds.
+    func assumeUnusedAfter(of facts: CacheFacts) -> Int64? {
+        facts.assumeUnusedAfter(under: settings.policy, former: settings.formerPolicies, now: settings.now)
+            .map { $0.components.seconds &* 1_000_000_000 }
+    }
+
     /// The look at processes that all questions of one run share.
     private func probe(_ cache: Int) -> UseProbe {
-        let policy = caches[cache].facts.policy
-        return UseProbe(
-            root: caches[cache].root, ledger: ledger,
-            assumeUnusedAfter: policy.assumeUnusedAfter.map { $0.components.seconds &* 1_000_000_000 },
+        UseProbe(
+            root: caches[cache].root, ledger: ledger, assumeUnusedAfter: assumeUnusedAfter(of: caches[cache].facts),
             now: settings.now, pass: usePass)
     }
 

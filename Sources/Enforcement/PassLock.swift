@@ -14,9 +14,12 @@ public final class PassLock: Sendable {
     /// - Returns: nil while another pass has one of them.
     public init?(_ caches: [CacheRoot]) {
         var folders: [RootFolder] = []
+        var locked: Set<FileKey> = []
         for cache in caches {
             // A root that cannot be opened any more has nothing that a pass could remove.
             guard let opened = try? cache.open(.empty, options: [.directory, .keepAccessTime]) else { continue }
+            // The same folder under another name: its lock would be in our own way.
+            if let key = try? opened.stat().key, !locked.insert(key).inserted { continue }
             let folder = RootFolder(opened)
             if folder.isBusy() { return nil }
             folders.append(folder)

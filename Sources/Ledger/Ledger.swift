@@ -78,6 +78,9 @@ public final class Ledger: Sendable {
     /// What the ledger can do at the moment.
     public var availability: Availability { core.withLock { $0.availability } }
 
+    /// How many times its memory could not be read, or was lost: nothing that was judged before such a time is to be acted on.
+    public var losses: Int { core.withLock { $0.losses } }
+
     /// The sentence to print, if there is one that was not taken yet. The same one is not given twice.
     public func takeProblem() -> String? {
         core.withLock { core in
@@ -124,13 +127,6 @@ public final class Ledger: Sendable {
     }
 }
 
-/// The time of day.
-@Sendable private func wallClock() -> Timestamp {
-    var time = timespec()
-    unsafe clock_gettime(CLOCK_REALTIME, &time)
-    return Timestamp(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
-}
-
 /// The connection and what became of it. Lives under the ledger's mutex.
 private struct Core: Sendable {
     private let directory: BytePath?
@@ -147,6 +143,7 @@ private struct Core: Sendable {
 
     var availability = Ledger.Availability.absent
     var wasHousekept = false
+    var losses = 0
     /// What to tell the user, oldest first.
     var problems: [String] = []
     private var said: Set<String> = []
@@ -186,6 +183,8 @@ private struct Core: Sendable {
             // What could only be read may be writable again.
             var mayImprove = false
             if case .readOnly(.some) = availability { mayImprove = monotonicNanoseconds() >= nextAttempt }
+            if !isSame { losses += 1 }
+            if !isSame { say("was taken away while it was in use: what it remembered is found out anew") }
             if !isSame || mayImprove { connect() }
         } else if monotonicNanoseconds() >= nextAttempt {
             connect()
@@ -197,9 +196,11 @@ private struct Core: Sendable {
     /// - Returns: whether it is worth trying again at once.
     private mutating func dealWith(_ error: any Error, duringWrite: Bool) -> Bool {
         guard let failure = error as? DatabaseError else {
+            losses += 1
             say("failed: \(displayText(of: "\(error)"))")
             return false
         }
+        if !duringWrite || [.damaged, .otherwise].contains(failure.kind) { losses += 1 }
         switch failure.kind {
         case .damaged:
             return replaceDamaged(failure.words)

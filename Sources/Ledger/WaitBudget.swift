@@ -1,4 +1,5 @@
 internal import Glibc
+internal import HubCache
 internal import Synchronization
 
 /// How long a ledger may still make its callers wait for other processes.
@@ -62,4 +63,11 @@ func monotonicNanoseconds() -> Int64 {
     var time = timespec()
     unsafe clock_gettime(CLOCK_MONOTONIC, &time)
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+}
+
+/// The time of day.
+@Sendable func wallClock() -> Timestamp {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_REALTIME, &time)
+    return Timestamp(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
 }

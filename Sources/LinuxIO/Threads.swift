@@ -93,6 +93,11 @@ public final class BackgroundThread: Sendable {
     /// Whether it was started and not waited for yet.
     public var isStarted: Bool { thread.withLock { $0 != nil } }
 
+    deinit {
+        // Nobody can wait for it any more: its stack is given back when it ends.
+        if let started = thread.withLock({ $0.take() }) { pthread_detach(started) }
+    }
+
     /// Waits until the body has returned.
     public func join() {
         let started = thread.withLock { $0.take() }

@@ -121,6 +121,30 @@ struct Catalogue: Sendable {
     /// The places of a cache's entries.
     func range(of cache: Int) -> Range<Int> { places[cache].revisions..<places[cache].end }
 
+    /// What a rule's `keep-last` protects from it among some items.
+    func keptLast(_ rule: ReadyRule, among places: some Sequence<Int>, in caches: [CacheFacts]) -> Set<Int> {
+        let count = rule.rule.keepLast ?? 0
+        guard count > 0 else { return [] }
+        // Counted among all that the keys match, however young: a successor that is not due yet is the newest.
+        var places = places.filter { rule.mismatchOfKeys(entries[$0], in: caches) == nil }
+        places.sort { left, right in
+            let (one, other) = (entries[left], entries[right])
+            if one.cache != other.cache { return one.cache < other.cache }
+            return one.repo == other.repo
+                ? (one.arrived, one.lastUse, right) > (other.arrived, other.lastUse, left) : one.repo < other.repo
+        }
+        var kept: Set<Int> = []
+        var last: (cache: Int, repo: Int)?
+        var position = 0
+        for place in places {
+            let entry = entries[place]
+            position = last.map { $0 == (entry.cache, entry.repo) } ?? false ? position + 1 : 0
+            last = (entry.cache, entry.repo)
+            if position < count { kept.insert(place) }
+        }
+        return kept
+    }
+
     /// An item's place; nil: there is no such item.
     func place(of item: Item) -> Int? {
         guard places.indices.contains(item.cache) else { return nil }

@@ -66,7 +66,7 @@ struct Eviction {
         }
     }
 
-    private mutating func consider(_ item: Deferred, _ newest: [Int: Bool], in run: inout PlanRun) {
+    private mutating func consider(_ item: Deferred, _ newest: Set<Int>, in run: inout PlanRun) {
         let rule = run.pressureRules[item.rule]
         let entry = run.catalogue.entries[item.place]
         let cheap = run.cheapKeepers(item.place, rule, newest)

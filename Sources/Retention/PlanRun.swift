@@ -58,7 +58,6 @@ struct PlanRun {
         standingKeepers = Array(repeating: nil, count: catalogue.entries.count)
         pinsOfRepos = caches.map { Array(repeating: nil, count: $0.repos.count) }
         lastOnes = caches.indices.map { cache in
-            guard !caches[cache].policy.allowsEmpty else { return nil }
             let complete = catalogue.range(of: cache).filter {
                 catalogue.entries[$0].states.contains(.complete)
             }
@@ -180,31 +179,10 @@ extension PlanRun {
         return left < right
     }
 
-    /// What `keep-last` protects from a rule; the value tells whether only a former policy's does.
-    func keptLast(_ rule: ReadyRule, _ caches: [Int]) -> [Int: Bool] {
-        let count = rule.rule.keepLast ?? 0
-        let formerCount = former.map { $0.keepLast(of: rule.rule) }.max() ?? 0
-        guard max(count, formerCount) > 0 else { return [:] }
-        var found: [Int: Bool] = [:]
-        for cache in caches {
-            // Counted among all that the keys match, however young: a successor that is not due yet is the newest.
-            var places = catalogue.range(of: cache).filter {
-                !isGone[$0] && rule.mismatchOfKeys(catalogue.entries[$0], in: planner.caches) == nil
-            }
-            places.sort { left, right in
-                let (one, other) = (catalogue.entries[left], catalogue.entries[right])
-                return one.repo == other.repo
-                    ? (one.arrived, one.lastUse, right) > (other.arrived, other.lastUse, left) : one.repo < other.repo
-            }
-            var repo = Int.min
-            var position = 0
-            for place in places {
-                position = catalogue.entries[place].repo == repo ? position + 1 : 0
-                repo = catalogue.entries[place].repo
-                if position < max(count, formerCount) { found[place] = position >= count }
-            }
-        }
-        return found
+    /// What `keep-last` protects from a rule.
+    func keptLast(_ rule: ReadyRule, _ caches: [Int]) -> Set<Int> {
+        let places = caches.flatMap { catalogue.range(of: $0) }.filter { !isGone[$0] }
+        return catalogue.keptLast(rule, among: places, in: planner.caches)
     }
 }
 
@@ -212,15 +190,11 @@ extension PlanRun {
 
 extension PlanRun {
     /// What keeps an item from a rule and costs nothing to know, all of it.
-    mutating func cheapKeepers(_ place: Int, _ rule: ReadyRule, _ newest: [Int: Bool]) -> [Kept] {
+    mutating func cheapKeepers(_ place: Int, _ rule: ReadyRule, _ newest: Set<Int>) -> [Kept] {
         var kept = keepersWhateverTheRule(place)
         let entry = catalogue.entries[place]
-        if let onlyFormer = newest[place] {
-            kept.append(
-                onlyFormer
-                    ? former.max { $0.keepLast(of: rule.rule) < $1.keepLast(of: rule.rule) }?
-                        .grace("keep-last was more") ?? Kept(by: .editGrace, "keep-last was more")
-                    : Kept(by: .keepLast, "one of the newest \(rule.rule.keepLast ?? 0) of its repo"))
+        if newest.contains(place) {
+            kept.append(Kept(by: .keepLast, "one of the newest \(rule.rule.keepLast ?? 0) of its repo"))
         }
         if rule.matchesBrokenness(entry) {
             let revision = planner.caches[entry.cache].revisions[entry.index]
@@ -236,7 +210,10 @@ extension PlanRun {
                 kept.append(Kept(by: .cannotTell, "no size or digest of it was proven wrong"))
             }
         }
-        for former in former { kept += former.keepers(entry, from: rule.rule, in: planner.caches) }
+        for former in former {
+            kept += former.keepers(
+                entry, place, from: rule.rule, isKeptLast: newest.contains(place), in: planner.caches)
+        }
         return kept
     }
 
@@ -254,6 +231,7 @@ extension PlanRun {
     private func keepersOfFile(_ entry: Entry) -> [Kept] {
         planner.caches[entry.cache].files[entry.index].keepers
             + youth(entry.youngestChange, entry.cache)
+            + former.flatMap { $0.standingKeepers(entry, planner.caches[entry.cache]) }
     }
 
     private func youth(_ changed: Timestamp, _ cache: Int) -> [Kept] {
@@ -285,12 +263,14 @@ extension PlanRun {
         if entry.hubRank == 2, asksHub(entry), case .refused(let why) = planner.caches[cache].revisions[index].hub {
             kept.append(Kept(by: .irreplaceable, why))
         }
-        if lastOnes[cache] == place {
+        let isLastOne = lastOnes[cache] == place
+        if isLastOne, !planner.caches[cache].policy.allowsEmpty {
             kept.append(Kept(by: .lastOne, "the most recently used complete revision of its cache"))
         }
         for former in former {
             let facts = planner.caches[cache]
-            kept += former.standingKeepers(entry, facts.revisions[index], facts, isPinned: pin != nil)
+            kept += former.standingKeepers(
+                entry, facts.revisions[index], facts, isPinned: pin != nil, isLastOne: isLastOne)
         }
         return kept
     }
@@ -324,7 +304,9 @@ extension PlanRun {
     /// Why a cache may not lose so many bytes; nil: it may.
     func reservedKeeper(_ cache: Int, losing bytes: UInt64) -> Kept? {
         let left = sizes[cache].subtractingWithin(bytes)
-        guard left < bounds[cache].reserved else { return nil }
+        guard left < bounds[cache].reserved else {
+            return former.lazy.compactMap { $0.reservedKeeper(cache, leaving: left) }.first
+        }
         return Kept(
             by: .reserved,
             "the cache would shrink to \(byteText(left)), \(byteText(bounds[cache].reserved)) are reserved")

@@ -61,6 +61,7 @@ struct RetentionSession {
             while let problem = ledger.takeProblem() { Terminal.complain(displayText(of: problem)) }
         }
         AnnouncedReads.begin([], depth: .structure, socket: nil)
+        let losses = ledger.losses
         let gatherer = FactsGatherer(
             ledger: ledger, memory: Memory(ledger), progress: progress, cancellation: Interruption.cancellation)
         var caches: [GatheredCache] = []
@@ -81,6 +82,7 @@ struct RetentionSession {
         var settings = Enforcer.Settings(policy: policy, now: now)
         settings.room = room
         settings.lookedAt = reading.time
+        settings.ledgerLosses = losses
         settings.formerPolicies = Self.formerPins(
             of: opened.loaded, scope: opened.policyScope, in: ledger, at: reading.time)
         if at == nil {

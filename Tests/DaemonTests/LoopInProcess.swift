@@ -22,8 +22,10 @@ final class LoopInProcess: Sendable {
     private let thread: BackgroundThread
     private let state: BytePath
 
-    /// - Parameter text: the policy.
-    init(cache: TestCache, policy text: String) throws {
+    /// - Parameters:
+    ///   - text: the policy.
+    ///   - caches: those to watch; nil: the test's own.
+    init(cache: TestCache, policy text: String, caches: [BytePath]? = nil) throws {
         try cache.outer.write("policy.yaml", text)
         let environment = ["HF_HUB_OFFLINE": "1", "HOME": cache.outer.path.text]
         let location = PolicyLocation(
@@ -34,7 +36,8 @@ final class LoopInProcess: Sendable {
         let state = cache.outer.path.appending("state")
         self.state = state
         let setup = DaemonSetup(
-            policy: location, caches: [cache.path], defaultCache: cache.path, stateFolder: state, statusFolder: state,
+            policy: location, caches: caches ?? [cache.path], defaultCache: cache.path, stateFolder: state,
+            statusFolder: state,
             version: "test", service: ServiceEnvironment(environment: [:], processID: getpid()),
             hub: HubEnvironment(environment: environment, tokenFile: "/nowhere"), wantsColour: false)
         thread = BackgroundThread(name: "loop") { [place] in

@@ -129,6 +129,20 @@ import Testing
         expectWorks(again, "after the damage")
     }
 
+    /// Who judges by what it says sees that it says less than before.
+    @Test func whatIsLostWhileItIsOpenIsCounted() throws {
+        begin()
+        let ledger = scratch.ledger()
+        #expect(ledger.digest(of: known, algorithm: .sha256) != nil)
+        #expect(ledger.losses == 0)
+        #expect(output(of: "rm '\(scratch.database)'*") == "")
+        #expect(ledger.digest(of: known, algorithm: .sha256) == nil)
+        #expect(ledger.losses == 1)
+        #expect(ledger.takeProblem()?.contains("was taken away") ?? false)
+        expectWorks(ledger, "it begins anew")
+        #expect(ledger.losses == 1)
+    }
+
     @Test func noMoreThanThreeDamagedOnesAreKept() {
         for round in 1...6 {
             shell("mkdir -p '\(scratch.path)/state'; printf 'round \(round)' > '\(scratch.database)'")
@@ -337,7 +351,7 @@ import Testing
         #expect(ledger.digest(of: known, algorithm: .sha256) == nil)
         expectWorks(ledger, "made anew")
         #expect(scratch.names.contains("ledger.sqlite"))
-        #expect(ledger.takeProblem() == nil)
+        #expect(ledger.takeProblem()?.contains("was taken away") ?? false)
     }
 
     @Test func closedItRemembersNothing() {

@@ -206,5 +206,27 @@ let editCases: [GoldenCase] = [
         policy([rule("weekly", [.superseded], keepLast: 2)], caches: [path]), "edit-keep-last", weeks(),
         policy([rule("weekly", [.superseded], keepLast: 1)])),
     edited(
+        policy([rule("weekly", [.superseded], keepLast: 2)], caches: [path]), "edit-keep-last-renamed", weeks(),
+        policy([rule("other", [.superseded])])),
+    edited(
+        policy([rule("unused", unused: 1 * day)], caches: [path]), "edit-allow-empty",
+        threeModels { $0.allowsEmpty = true },
+        policy([rule("unused", unused: 1 * day)])),
+    edited(
+        policy(
+            [rule("unused", unused: 1 * day)],
+            caches: [
+                bounds {
+                    $0 = path; $0.reserved = .bytes(40 * gigabyte)
+                }
+            ]), "edit-reserved", threeModels(), policy([rule("unused", unused: 1 * day)])),
+    GoldenCase(
+        "edit-twice", [threeModels()], policy([unused]),
+        former: [
+            FormerPolicy(policy: policy([unused], caches: [path]), replacedAt: ago(60)),
+            FormerPolicy(
+                policy: policy([unused], pins: [Pin(repo: Glob("org/old"))], caches: [path]), replacedAt: ago(300)),
+        ]),
+    edited(
         policy([unused], caches: [CachePolicy(path: "/cache")]), "edit-irreplaceable", threeModels(), policy([unused])),
 ]
