@@ -215,7 +215,9 @@ let package = Package(
         .testTarget(
             name: "ControlTests", dependencies: ["HubCache", "Ledger", "TestSupport", "hfjanitor"],
             swiftSettings: strict),
-        .testTarget(name: "CommandTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
+        .testTarget(
+            name: "CommandTests", dependencies: ["HubCache", "LinuxIO", "TestSupport", "hfjanitor"],
+            swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
         .testTarget(
             name: "RetentionIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),

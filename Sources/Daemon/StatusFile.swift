@@ -82,13 +82,14 @@ public enum StatusFile {
 
     /// Reads the file of a folder.
     ///
-    /// - Returns: nil where there is none that this user may believe: it belongs to this user or root.
-    public static func read(in folder: BytePath) -> [UInt8]? {
+    /// - Returns: what it holds and whose it is; nil where there is none that this user may believe: it belongs to this user or
+    ///   root. Root is shown everybody's, and must not believe it of a process that is somebody else's.
+    public static func read(in folder: BytePath) -> (bytes: [UInt8], owner: UInt32)? {
         guard let opened = try? OwnedDescriptor.open(trustedPath: folder, options: .directory),
             let file = try? opened.open(name), let stat = try? file.stat(), stat.kind == .regular,
             stat.uid == effectiveUser() || stat.uid == 0 || effectiveUser() == 0, stat.permissions & 0o022 == 0
         else { return nil }
-        return (try? file.readAll(limit: 4 << 20)) ?? nil
+        return ((try? file.readAll(limit: 4 << 20)) ?? nil).map { ($0, stat.uid) }
     }
 
     /// Replaces the file. What cannot be written is not: the daemon works without it.
@@ -108,7 +109,7 @@ public enum StatusFile {
     /// Takes the file away, if this process wrote it: another daemon of this user may have one here.
     static func remove(in folder: BytePath) {
         guard let opened = try? OwnedDescriptor.open(trustedPath: folder, options: .directory),
-            read(in: folder)?.starts(with: "{\"pid\":\(ownProcess()),".utf8) ?? false
+            read(in: folder)?.bytes.starts(with: "{\"pid\":\(ownProcess()),".utf8) ?? false
         else { return }
         try? opened.unlink(name)
     }

@@ -75,6 +75,16 @@ public struct ProcessTable: Sendable {
         return id.isEmpty ? "" : id + " " + namespace.text
     }
 
+    /// The effective user of a process; nil where it is gone or hidden.
+    public static func owner(of id: Int32) -> UInt32? {
+        guard let file = try? OwnedDescriptor.open(trustedPath: BytePath("/proc/\(id)/status")),
+            let content = (try? file.readAll(limit: 16 << 10)).flatMap(\.self)
+        else { return nil }
+        let line = content.split(separator: UInt8(ascii: "\n")).first { $0.starts(with: Array("Uid:".utf8)) }
+        let fields = line?.split(whereSeparator: { $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: " ") }) ?? []
+        return fields.count > 2 ? UInt32(String(decoding: fields[2], as: UTF8.self)) : nil
+    }
+
     private static func record(_ id: Int32, in proc: borrowing OwnedDescriptor) -> ProcessRecord? {
         guard let file = try? proc.open(BytePath("\(id)/stat")), let content = try? file.readAll(limit: statLimit),
             var record = ProcessRecord(stat: content)

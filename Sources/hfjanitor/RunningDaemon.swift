@@ -60,8 +60,9 @@ struct RunningDaemon: Decodable {
         let state = LedgerLocation.directory(environment: environment)
         let user = UserRecord.find(effectiveUser())?.name
         return StatusFile.candidates(environment: environment, state: state, user: user).compactMap { folder in
-            guard let bytes = StatusFile.read(in: folder),
-                let found = try? JSONDecoder().decode(RunningDaemon.self, from: Data(bytes)), found.isAlive
+            guard let file = StatusFile.read(in: folder),
+                let found = try? JSONDecoder().decode(RunningDaemon.self, from: Data(file.bytes)),
+                found.isAlive(as: file.owner)
             else { return nil }
             return found
         }
@@ -70,9 +71,12 @@ struct RunningDaemon: Decodable {
     /// Whether it runs as this user.
     var isOwn: Bool { uid == effectiveUser() }
 
-    /// Whether the process that wrote it still runs: an id alone may be another's by now.
-    private var isAlive: Bool {
-        guard startTicks > 0, let process = ProcessTable.process(pid) else { return false }
+    /// Whether the process that wrote it still runs: an id alone may be another's by now, and whoever wrote the file may name any
+    /// process, which root would then signal.
+    private func isAlive(as owner: UInt32) -> Bool {
+        guard startTicks > 0, let process = ProcessTable.process(pid), ProcessTable.owner(of: pid) == owner else {
+            return false
+        }
         return process.startTicks == startTicks
     }
 }

@@ -39,7 +39,7 @@ import Testing
             let running = RunningPass(number: .max, runner: 0, cancellation: Cancellation())
             let ended = try loop.ask { loop in
                 loop.passes[.max] = PassSchedule(running: running)
-                loop.takePolicy(.success(same), .request)
+                loop.takePolicy(.success(same), .request(0))
                 let before = running.cancellation.isCancelled
                 loop.takePolicy(.success(pinning), .edit)
                 return [before, running.cancellation.isCancelled]
