@@ -22,11 +22,12 @@ import Testing
             let rejected = try daemon.wait(for: "policy-rejected")
             #expect(rejected.message.contains("policy.yaml:2:1"))
             #expect(rejected.message.contains("rules"))
-            let status = try status(state)
-            let daemonPart = try #require(status["daemon"] as? [String: Any])
-            let verdict = try #require(daemonPart["policy"] as? [String: Any])
-            #expect(verdict["ok"] as? Bool == false)
-            #expect((verdict["error"] as? String)?.contains("policy.yaml:2:1") ?? false)
+            // What it tells of itself follows the event.
+            func verdict() -> [String: Any]? {
+                ((try? status(state))?["daemon"] as? [String: Any])?["policy"] as? [String: Any]
+            }
+            #expect(daemon.wait { verdict()?["ok"] as? Bool == false })
+            #expect((verdict()?["error"] as? String)?.contains("policy.yaml:2:1") ?? false)
 
             for (name, content) in [("emptied", ""), ("vanished", nil)] {
                 let mark = daemon.mark
