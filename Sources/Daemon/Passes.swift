@@ -140,8 +140,14 @@ extension DaemonLoop {
                 loop.passes[group]?.endedAt = now
                 loop.passes[group]?.duration = now &- next
                 loop.judgeLock(group, members, isBusy: result.isBusy)
-                if case .success(.some(let result)) = result {
+                switch result {
+                case .success(.some(let result)):
                     loop.take(result, of: members, group, acts: acts, began: next)
+                case .success(nil):
+                    // No cache could be read at that moment.
+                    let planned = loop.passes[group]?.next ?? .max
+                    loop.passes[group]?.next = min(planned, now &+ 5 * Timers.second)
+                case .failure: break
                 }
             })
     }

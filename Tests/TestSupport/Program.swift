@@ -72,7 +72,10 @@ package enum Program {
         try FileManager.default.createDirectory(at: home, withIntermediateDirectories: true)
         if let user { try FileManager.default.setAttributes([.ownerAccountID: user], ofItemAtPath: home.path) }
         process.terminationHandler = { _ in try? FileManager.default.removeItem(at: home) }
-        process.environment = ["HOME": home.path, "PATH": "/usr/bin:/bin"].merging(environment) { _, new in new }
+        // And a socket of its own: as root all would share the machine's.
+        var own = ["HOME": home.path, "PATH": "/usr/bin:/bin"]
+        if environment["XDG_RUNTIME_DIR"] == nil { own["HFJANITOR_SOCKET"] = home.path + "/control.sock" }
+        process.environment = own.merging(environment) { _, new in new }
         process.currentDirectoryURL = URL(fileURLWithPath: folder)
         let output = Pipe()
         let errors = Pipe()
