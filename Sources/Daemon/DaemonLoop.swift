@@ -166,6 +166,7 @@ public final class DaemonLoop {
             _ = conditions.replace(scope: cache.path.display, with: [], now: currentTime())
         }
         caches = kept
+        reconsiderTwins()
         if isSame { return }
         watcher?.stop()
         var limits = WatchLimits()

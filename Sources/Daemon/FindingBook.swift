@@ -50,6 +50,12 @@ struct FindingBook {
         return gone.sorted().flatMap { said(log.replace(scope: $0, with: [], now: now)) }
     }
 
+    /// Takes that nothing is wrong in a cache any more: it is not there.
+    mutating func clear(_ cache: BytePath, now: Timestamp) -> [JournalEvent] {
+        let gone = (scopes.removeValue(forKey: cache) ?? [:]).keys.sorted()
+        return gone.flatMap { said(log.replace(scope: $0, with: [], now: now)) }
+    }
+
     /// Forgets a cache without a word: nobody watches it any more.
     mutating func forget(_ cache: BytePath, now: Timestamp) {
         for scope in (scopes[cache] ?? [:]).keys { _ = log.replace(scope: scope, with: [], now: now) }

@@ -63,6 +63,7 @@ struct RepoLook: Sendable {
 struct CacheLook: Sendable {
     /// The root without links, by which the ledger knows the cache.
     var path: BytePath
+    var rootKey: FileKey
     var owner: UInt32
     var filesystem: UInt64
     var isReadOnly: Bool
@@ -118,7 +119,7 @@ struct Looker: Sendable {
         guard let report else { preconditionFailure("the whole of a cache is always in it") }
         let notes = observations.all
         var look = CacheLook(
-            path: root.path, owner: root.stat.uid, filesystem: root.filesystem.id,
+            path: root.path, rootKey: root.stat.key, owner: root.stat.uid, filesystem: root.filesystem.id,
             isReadOnly: root.filesystem.isReadOnly, freeBytes: report.freeBytes,
             totalBytes: root.filesystem.totalBytes, bytes: report.bytes,
             reclaimableBytes: report.reclaimableBytes, inUseMethod: root.inUseMethod,

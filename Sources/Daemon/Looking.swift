@@ -42,6 +42,7 @@ extension DaemonLoop {
         guard let looker = looker(cache) else { return }
         cache.beingLookedAt.insert(folder)
         let depth = depth
+        let root = cache.root
         hand(
             cache.verifying, of: cache,
             { () -> Result<RepoLook, SystemCallFailure> in
@@ -51,6 +52,7 @@ extension DaemonLoop {
             },
             then: { loop, cache, found in
                 cache.beingLookedAt.remove(folder)
+                guard cache.root == root else { return }
                 switch found {
                 case .success(let look): loop.take(look, of: cache, isOverdue: isOverdue)
                 case .failure(let failure):
@@ -183,10 +185,20 @@ extension DaemonLoop {
     }
 
     private func take(_ look: CacheLook, of cache: WatchedCache) {
+        if let root = cache.root, root != look.path {
+            // The link leads elsewhere now: what was wrong where it led before is not wrong here.
+            if !caches.contains(where: { $0 !== cache && $0.root == root }) {
+                for event in book.clear(root, now: currentTime()) { say(event) }
+            }
+            cache.forgetWhatWasFound()
+            reconsiderTwins()
+        }
+        if setTwinsAside(of: cache, look) { return }
         let isFirst = !cache.isInventoryDone
         let now = monotonicNanoseconds()
         clear(.init(scope: cache.path.display, code: "unreadable"), saying: nil)
         cache.root = look.path
+        cache.rootKey = look.rootKey
         cache.owner = look.owner
         cache.filesystem = look.filesystem
         cache.isReadOnly = look.isReadOnly
@@ -270,6 +282,7 @@ extension DaemonLoop {
             let worker = readingWorker(cache)
         else { return }
         let depth = depth
+        let root = cache.root
         cache.isReading = true
         let folders = Array(cache.pendingReads.prefix(32))
         cache.pendingReads.removeFirst(folders.count)
@@ -283,7 +296,8 @@ extension DaemonLoop {
             then: { loop, cache, looks in
                 cache.isReading = false
                 guard !loop.cancellation.isCancelled else { return }
-                for look in looks where !look.isGone && !cache.beingLookedAt.contains(look.folder) {
+                for look in looks where cache.root == root && !look.isGone && !cache.beingLookedAt.contains(look.folder)
+                {
                     loop.take(look, of: cache, isOverdue: false)
                 }
                 if cache.pendingReads.isEmpty, !cache.isToBeReadAnew { cache.rescanPause = Timers.second }

@@ -12,6 +12,8 @@ final class WatchedCache {
         case unknown
         case present
         case absent
+        /// It is the cache of an earlier entry, which counts.
+        case sameAs(BytePath)
         case unreadable(errno: Int32)
     }
 
@@ -37,6 +39,8 @@ final class WatchedCache {
 
     /// The root without links, once it was opened.
     var root: BytePath?
+    /// Which folder that is.
+    var rootKey: FileKey?
     var owner: UInt32 = 0
     var filesystem: UInt64?
     var isReadOnly = false
@@ -102,6 +106,27 @@ final class WatchedCache {
         measuring = try Worker(name: "measure")
     }
 
+    /// Takes that it is another folder than before, of which nothing is known.
+    func forgetWhatWasFound() {
+        scrub.cancellation?.cancel()
+        repairCancellation?.cancel()
+        root = nil
+        rootKey = nil
+        filesystem = nil
+        repos = [:]
+        payloadUsers = [:]
+        structures = [:]
+        isInventoryDone = false
+        (bytes, reclaimableBytes) = (0, 0)
+        settle = SettleTracker()
+        changedAt = [:]
+        lookedAt = [:]
+        live = [:]
+        pendingReads = []
+        repairs = [:]
+        space = SpaceState()
+    }
+
     /// For what somebody asks to be looked at; made when it is first needed.
     var answering: Worker?
 
@@ -137,6 +162,7 @@ final class WatchedCache {
     var watchWord: String {
         if isUnresponsive { return "unresponsive" }
         if presence == .absent { return "absent" }
+        if case .sameAs = presence { return "listed-twice" }
         if isReadOnly { return "read-only" }
         if degradations.contains(.networkFilesystem) || degradations.contains(.instanceLimit) { return "polling" }
         return degradations.isEmpty ? "inotify" : "mixed"

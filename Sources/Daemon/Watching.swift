@@ -8,6 +8,7 @@ internal import SystemdSupport
 extension DaemonLoop {
     func take(_ event: WatchEvent) {
         guard let cache = cache(at: event.cache) else { return }
+        if case .sameAs = cache.presence, event.isOfContent { return }
         let now = monotonicNanoseconds()
         switch event {
         case .repoChanged(_, let folder):
@@ -54,6 +55,7 @@ extension DaemonLoop {
             cache.settle = SettleTracker()
             cache.live = [:]
             cache.nextFullLook = nil
+            reconsiderTwins()
             raise(
                 condition(
                     cache, "absent", .warning, "there is no cache at \(cache.path.display); it is looked for on and on"
@@ -74,6 +76,7 @@ extension DaemonLoop {
 
     func becomePresent(_ cache: WatchedCache) {
         cache.presence = .present
+        clear(.init(scope: cache.path.display, code: "listed-twice"), saying: nil)
         clear(.init(scope: cache.path.display, code: "absent"), saying: restored(cache, "absent", "is there"))
         clear(
             .init(scope: cache.path.display, code: "unreadable"), saying: restored(cache, "unreadable", "can be read"))
