@@ -163,6 +163,7 @@ public final class DaemonLoop {
             cache.stop(droppingJobs: true)
             forgetPasses(of: cache)
             book.forget(cache.root ?? cache.path, now: currentTime())
+            forgetLocalFolders(of: cache)
             _ = conditions.replace(scope: cache.path.display, with: [], now: currentTime())
         }
         caches = kept

@@ -149,7 +149,9 @@ extension DaemonLoop {
 
     func findings(in id: String?, of repo: RepoID?) throws(NamingFailure) -> [KnownFinding] {
         try caches(named: id).flatMap { cache in
-            book.found(in: cache.root ?? cache.path).filter { repo == nil || $0.repo == repo?.description }.map {
+            (book.found(in: cache.root ?? cache.path) + localFindings(cache)).filter {
+                repo == nil || $0.repo == repo?.description
+            }.map {
                 KnownFinding(
                     cache: cache.id, repo: $0.repo, revision: $0.thing.revision, finding: $0.thing.finding)
             }

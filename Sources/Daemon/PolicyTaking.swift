@@ -57,6 +57,7 @@ extension DaemonLoop {
                 cache.space.nextLook = now
                 judgeWritability(cache)
                 planRepairs(of: cache)
+                planLocalLooks(of: cache)
                 cache.scrub.nextLook = now
                 requestPass(cache, after: 0, hasChanged: true)
             }

@@ -41,6 +41,7 @@ extension DaemonLoop {
                 if !cache.isFullLookRunning { consider(cache.nextFullLook) }
                 if cache.isInventoryDone { considerWork(of: cache, consider) }
             }
+            consider(nextLocalLook(cache))
             if cache.lookProgress != nil { consider(now &+ 5 * Timers.second) }
             if cache.scrub.progress != nil { consider(timers.scrubShown) }
         }
@@ -72,6 +73,7 @@ extension DaemonLoop {
             lookAtSpace(cache, now)
             scrubIfDue(cache, now)
             repairIfDue(cache, now)
+            lookAtLocalFolders(cache, now)
         }
         for group in passes.keys.sorted() { runPassIfDue(group, now) }
         rehearseIfDue(now)

@@ -93,6 +93,12 @@ final class WatchedCache {
     /// Ends the repair that is under way.
     var repairCancellation: Cancellation?
 
+    /// Folders of `local-dirs`, each by its path in the policy.
+    var localFolders: [BytePath: LocalFolder] = [:]
+    /// Verifies them; made when it is first needed.
+    var localReader: Worker?
+    var isReadingLocal = false
+
     // MARK: space
 
     var space = SpaceState()
@@ -140,10 +146,13 @@ final class WatchedCache {
         repairCancellation?.cancel()
         scrubbing?.stop(droppingJobs: droppingJobs)
         repairer?.stop(droppingJobs: droppingJobs)
+        localReader?.stop(droppingJobs: droppingJobs)
     }
 
     var isIdle: Bool {
-        [verifying, enforcing, measuring, reading, scrubbing, repairer, answering].allSatisfy { $0?.isIdle ?? true }
+        [verifying, enforcing, measuring, reading, scrubbing, repairer, localReader, answering].allSatisfy {
+            $0?.isIdle ?? true
+        }
     }
 
     /// How many looks are waiting or under way.

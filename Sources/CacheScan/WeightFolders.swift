@@ -1,0 +1,45 @@
+public import HubCache
+public import LinuxIO
+
+/// Finds the folders of weights below one that a policy lists: the folder itself, or, where it only sorts others, those.
+public enum WeightFolders {
+    /// As in `/srv/models/org/name/variant`.
+    static let mostLevels = 4
+    static let mostFolders = 10_000
+
+    /// The folders that are or hold a plain folder of weights: those with a file in them, or with what the clients record of
+    /// a `local_dir`. Links are not followed below the folder that is named.
+    ///
+    /// - Throws: `SystemCallFailure` when the folder itself is not there, no folder, or may not be read.
+    /// - Returns: their absolute paths, links resolved, in the order of their names; the first 10,000.
+    public static func list(below path: BytePath) throws(SystemCallFailure) -> [BytePath] {
+        let root = try CacheRoot(opening: path)
+        var found: [BytePath] = []
+        var folders: [(location: BytePath, depth: Int)] = [(.empty, 0)]
+        while let next = folders.popLast(), found.count < mostFolders {
+            do throws(SystemCallFailure) {
+                let entries = try entries(of: next.location, in: root)
+                let isWeights =
+                    next.depth == mostLevels
+                    || entries.contains { $0.stat.kind != .directory || $0.name == ".cache" || $0.name == ".git" }
+                if isWeights {
+                    found.append(next.location.isEmpty ? root.path : root.path.appending(next.location))
+                } else {
+                    let names = entries.map(\.name).sorted()
+                    folders += names.reversed().map { (next.location.appending($0), next.depth + 1) }
+                }
+            } catch {
+                if next.depth == 0 { throw error }
+                // Judged as what it is: a folder that cannot be read is told by the verification.
+                if !error.isAbsent { found.append(root.path.appending(next.location)) }
+            }
+        }
+        return found
+    }
+
+    private static func entries(of location: BytePath, in root: CacheRoot) throws(SystemCallFailure) -> [DirectoryEntry]
+    {
+        if location.isEmpty { return try root.openForListing().listDirectory().entries }
+        return try root.open(location, options: [.directory, .keepAccessTime]).listDirectory().entries
+    }
+}
