@@ -48,7 +48,7 @@ struct Endpoint: Sendable {
 
     /// All of them.
     static func all(_ desk: DaemonDesk) -> [Endpoint] {
-        let endpoints = daemonEndpoints(desk) + modelEndpoints(desk) + listeningEndpoints(desk)
+        let endpoints = daemonEndpoints(desk) + historyEndpoints(desk) + modelEndpoints(desk) + listeningEndpoints(desk)
         let own = Endpoint(
             method: .get, path: "/openapi.json", summary: "This document.", answerSchema: "Document"
         ) { _, _ in

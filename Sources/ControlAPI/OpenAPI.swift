@@ -179,6 +179,26 @@ enum OpenAPI {
             ])
         ),
         (
+            "History",
+            answer([
+                (
+                    "caches",
+                    list(
+                        answer([
+                            ("cache", text), ("path", text),
+                            (
+                                "samples",
+                                list(
+                                    answer([
+                                        ("time", text), ("free_bytes", number), ("floor_bytes", nullable("integer")),
+                                        ("total_bytes", number), ("cache_bytes", number),
+                                    ]))
+                            ), ("forecast", forecast),
+                        ]))
+                )
+            ])
+        ),
+        (
             "Problem",
             answer([
                 ("type", text), ("title", text), ("status", number),
@@ -187,6 +207,12 @@ enum OpenAPI {
             ])
         ),
     ]
+
+    private static let forecast = JSONValue.map([
+        ("type", .list([.text("object"), .text("null")])),
+        ("properties", .map([("floor_reached", text), ("bytes_per_day", number)])),
+        ("required", .list([.text("floor_reached"), .text("bytes_per_day")])),
+    ])
 
     private static let modelStatus = JSONValue.map([
         (

@@ -1,4 +1,5 @@
 public import HubCache
+public import Retention
 
 /// What a daemon is doing, as plain values.
 public struct DaemonStatus: Sendable {
@@ -14,6 +15,8 @@ public struct DaemonStatus: Sendable {
         public var freeBytes: UInt64?
         /// Bytes below which room is made; nil: none.
         public var floorBytes: UInt64?
+        /// When that is reached, as far as can be told.
+        public var forecast: SpaceForecast?
         /// Bytes on the disk, when the whole was last looked at.
         public var bytes: UInt64
         /// Bytes that could be reclaimed without any policy, then.

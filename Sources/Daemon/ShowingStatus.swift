@@ -75,7 +75,8 @@ extension DaemonLoop {
         for repo in cache.repos.values { for state in repo.states.values { states[state, default: 0] += 1 } }
         return DaemonStatus.Cache(
             id: cache.id, path: cache.root ?? cache.path, watch: cache.watchWord, freeBytes: cache.space.free,
-            floorBytes: cache.space.floor(cache.policy), bytes: cache.bytes, reclaimableBytes: cache.reclaimableBytes,
+            floorBytes: cache.space.floor(cache.policy), forecast: cache.history.forecast, bytes: cache.bytes,
+            reclaimableBytes: cache.reclaimableBytes,
             states: states, findings: book.count(in: cache.root ?? cache.path), inUseMethod: cache.inUseMethod)
     }
 

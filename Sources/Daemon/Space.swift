@@ -93,6 +93,7 @@ extension DaemonLoop {
         } else if cache.space.isGrowing {
             cache.space.nextLook = now &+ 10 * Timers.second
         }
+        sampleSpace(cache, now)
         judgeCritical(cache)
         if let floor { judgeFloor(cache, floor: floor) }
     }

@@ -102,6 +102,7 @@ final class WatchedCache {
     // MARK: space
 
     var space = SpaceState()
+    var history = HistoryState()
 
     init(number: Int, path: BytePath, policy: CachePolicy) throws(SystemCallFailure) {
         self.number = number

@@ -1,5 +1,6 @@
 public import Daemon
 internal import HubCache
+public import Retention
 
 /// `hfjanitor.status/1`.
 public struct StatusDocument: Codable, Sendable {
@@ -43,6 +44,25 @@ public struct StatusDocument: Codable, Sendable {
         }
     }
 
+    /// When a floor is reached, if free space goes on falling as in the last days.
+    public struct Forecast: Codable, Sendable {
+        /// When.
+        public var floorReached: String
+        /// How fast free space falls.
+        public var bytesPerDay: UInt64
+
+        enum CodingKeys: String, CodingKey {
+            case floorReached = "floor_reached"
+            case bytesPerDay = "bytes_per_day"
+        }
+
+        /// What a daemon says.
+        public init(_ forecast: SpaceForecast) {
+            floorReached = CalendarTime.text(of: forecast.floorReached)
+            bytesPerDay = forecast.bytesPerDay
+        }
+    }
+
     /// A cache.
     public struct Cache: Codable, Sendable {
         /// Its root.
@@ -51,6 +71,10 @@ public struct StatusDocument: Codable, Sendable {
         public var watch: String?
         /// What is free.
         public var freeBytes: UInt64?
+        /// Below this room is made; absent: there is no floor.
+        public var floorBytes: UInt64?
+        /// When that is reached; absent: nothing points to it.
+        public var forecast: Forecast?
         /// Revisions by state.
         public var states: [String: Int]
         /// Findings, errors and warnings.
@@ -59,18 +83,22 @@ public struct StatusDocument: Codable, Sendable {
         public var inUseMethod: String
 
         enum CodingKeys: String, CodingKey {
-            case path, watch, states, findings
+            case path, watch, states, findings, forecast
             case freeBytes = "free_bytes"
+            case floorBytes = "floor_bytes"
             case inUseMethod = "in_use_method"
         }
 
         /// Makes one.
         public init(
-            path: String, watch: String?, freeBytes: UInt64?, states: [String: Int], findings: Int, inUseMethod: String
+            path: String, watch: String?, freeBytes: UInt64?, floorBytes: UInt64? = nil, forecast: Forecast? = nil,
+            states: [String: Int], findings: Int, inUseMethod: String
         ) {
             self.path = path
             self.watch = watch
             self.freeBytes = freeBytes
+            self.floorBytes = floorBytes
+            self.forecast = forecast
             self.states = states
             self.findings = findings
             self.inUseMethod = inUseMethod
@@ -210,7 +238,8 @@ public struct StatusDocument: Codable, Sendable {
             mode: status.mode, policyError: status.policyError)
         caches = status.caches.map { cache in
             Cache(
-                path: cache.path.text, watch: cache.watch, freeBytes: cache.freeBytes,
+                path: cache.path.text, watch: cache.watch, freeBytes: cache.freeBytes, floorBytes: cache.floorBytes,
+                forecast: cache.forecast.map(Forecast.init),
                 states: Dictionary(
                     uniqueKeysWithValues: RevisionState.allCases.map { ($0.rawValue, cache.states[$0] ?? 0) }),
                 findings: cache.findings, inUseMethod: cache.inUseMethod)

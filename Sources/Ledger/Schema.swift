@@ -71,6 +71,7 @@ enum Schema {
         useStep,
         scrubStep,
         sweepStep,
+        spaceStep,
     ]
 
     static let migrator: DatabaseMigrator = {

@@ -77,6 +77,17 @@ struct Status: ParsableCommand {
         return document
     }
 
+    private static func words(of cache: StatusDocument.Cache, free: UInt64) -> String {
+        var words = formatBytes(free)
+        if let floor = cache.floorBytes { words += ", floor \(formatBytes(floor))" }
+        if let forecast = cache.forecast, let time = CalendarTime.parse(forecast.floorReached) {
+            let hours = (time.nanoseconds - currentTime().nanoseconds) / 3_600_000_000_000
+            let when = hours < 1 ? "within the hour" : "in about " + (hours < 48 ? "\(hours) h" : "\(hours / 24) days")
+            words += ", reached \(when) at \(formatBytes(forecast.bytesPerDay)) a day"
+        }
+        return words
+    }
+
     private func show(_ document: StatusDocument) {
         if let daemon = document.daemon {
             Terminal.print("daemon \(daemon.pid) since \(daemon.since), mode \(daemon.mode)")
@@ -96,7 +107,7 @@ struct Status: ParsableCommand {
             }
             Terminal.print("  revisions: \(states.isEmpty ? "none" : states.joined(separator: ", "))")
             Terminal.print("  findings: \(cache.findings)" + (cache.findings > 0 ? "; see: hfjanitor verify" : ""))
-            if let free = cache.freeBytes { Terminal.print("  free: \(formatBytes(free))") }
+            if let free = cache.freeBytes { Terminal.print("  free: " + Self.words(of: cache, free: free)) }
             if let watch = cache.watch { Terminal.print("  watched by: \(watch)") }
             Terminal.print("  in use is told by: \(cache.inUseMethod)")
         }

@@ -23,7 +23,8 @@ import Testing
             #expect(about["pid"] as? Int == Int(daemon.processID))
             let caches = try #require(status.json["caches"] as? [[String: Any]])
             #expect(
-                Set(caches[0].keys) == ["path", "watch", "free_bytes", "states", "findings", "in_use_method"])
+                Set(caches[0].keys) == ["path", "watch", "free_bytes", "states", "findings", "in_use_method"],
+                "there is no floor, and nothing is foreseen")
             #expect((caches[0]["states"] as? [String: Int])?["complete"] == 1)
 
             let command = try Program.run(["status", "--json"], environment: daemon.environment)
