@@ -71,6 +71,7 @@ system-packages: ## Install the libraries a build needs
 
 test-system-packages: ## Install what the tests need besides
 	@Tests/Integration/system-packages build test
+	@Tests/Monitoring/promtool prepare
 
 environments: test-system-packages ## Virtual environments with real clients, for the integration tests
 	@Tests/Integration/environments

@@ -21,7 +21,7 @@ public final class ControlServer: Sendable {
     private let desk: DaemonDesk
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     private let listener = Mutex<(any Channel)?>(nil)
-    private let connections = Connections()
+    private let connections = Connections(atMost: mostConnections)
 
     /// Makes a server that does not serve yet.
     ///
@@ -51,11 +51,6 @@ public final class ControlServer: Sendable {
         connections.closeAll()
     }
 
-    private static func refuse(_ channel: any Channel) -> EventLoopFuture<HTTP1Channel.Value> {
-        channel.close(promise: nil)
-        return channel.eventLoop.makeFailedFuture(Refused())
-    }
-
     private func serve() async throws {
         var logger = Logger(label: "hfjanitor", factory: { _ in SwiftLogNoOpLogHandler() })
         logger.logLevel = .critical
@@ -83,10 +78,10 @@ public final class ControlServer: Sendable {
                 }
             }
             .bind(copy) { channel -> EventLoopFuture<HTTP1Channel.Value> in
-                guard connections.admit(channel) else { return Self.refuse(channel) }
+                guard connections.admit(channel) else { return Connections.refuse(channel) }
                 guard isOwn else { return http.setup(channel: channel, logger: quiet) }
                 return Peer.isWelcome(channel).flatMap { isWelcome in
-                    guard isWelcome else { return Self.refuse(channel) }
+                    guard isWelcome else { return Connections.refuse(channel) }
                     return http.setup(channel: channel, logger: quiet)
                 }
             }
@@ -98,29 +93,6 @@ public final class ControlServer: Sendable {
                 }
             }
         }
-    }
-}
-
-/// The connections there are.
-private final class Connections: Sendable {
-    private let open = Mutex<[ObjectIdentifier: any Channel]>([:])
-
-    /// - Returns: whether there is room for one more.
-    func admit(_ channel: any Channel) -> Bool {
-        let key = ObjectIdentifier(channel)
-        let isAdmitted = open.withLock { open in
-            guard open.count < ControlServer.mostConnections else { return false }
-            open[key] = channel
-            return true
-        }
-        if isAdmitted {
-            channel.closeFuture.whenComplete { _ in self.open.withLock { $0[key] = nil } }
-        }
-        return isAdmitted
-    }
-
-    func closeAll() {
-        for channel in open.withLock({ Array($0.values) }) { channel.close(promise: nil) }
     }
 }
 
@@ -142,14 +114,4 @@ private enum Peer {
             level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
         return peer.map { $0.user == 0 || $0.user == geteuid() }
     }
-}
-
-/// A connection that is not served.
-private struct Refused: Error {}
-
-/// What goes wrong with accepting one connection, such as a lack of descriptors, does not end accepting others.
-private final class AcceptFailures: ChannelInboundHandler {
-    typealias InboundIn = Channel
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {}
 }

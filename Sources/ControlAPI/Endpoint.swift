@@ -58,7 +58,8 @@ struct Endpoint: Sendable {
     }
 
     private static func daemonEndpoints(_ desk: DaemonDesk) -> [Endpoint] {
-        [
+        let status = KnownAnswer()
+        return [
             Endpoint(
                 method: .get, path: "/healthz", summary: "Whether the daemon's loop turns.", answerSchema: "Health"
             ) { _, _ in
@@ -68,7 +69,8 @@ struct Endpoint: Sendable {
                 method: .get, path: "/api/status", summary: "What the daemon is doing: hfjanitor.status/1.",
                 answerSchema: "Status"
             ) { _, _ in
-                .json(StatusDocument(try await desk.status()))
+                let known = try await desk.status()
+                return status.response(number: known.number) { Response.bytes(of: StatusDocument(known)) }
             },
             Endpoint(
                 method: .post, path: "/api/reload", summary: "Reads the policy again, and waits for the verdict.",

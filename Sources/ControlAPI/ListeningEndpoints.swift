@@ -59,11 +59,9 @@ extension Endpoint {
             },
             Endpoint(
                 method: .get, path: "/metrics", summary: "The daemon's numbers, for Prometheus.", answerSchema: "Text",
-                answerType: "text/plain; version=0.0.4; charset=utf-8"
+                answerType: Metrics.contentType
             ) { _, _ in
-                .text(
-                    ByteBuffer(string: Metrics.text(try await desk.numbers())),
-                    type: "text/plain; version=0.0.4; charset=utf-8")
+                .text(ByteBuffer(string: Metrics.text(try await desk.numbers())), type: Metrics.contentType)
             },
         ]
     }

@@ -3,30 +3,19 @@ internal import Documents
 internal import HTTPTypes
 internal import HubCache
 internal import HummingbirdCore
+internal import NIOCore
 internal import Retention
 internal import Verification
 
 extension Endpoint {
     static func modelEndpoints(_ desk: DaemonDesk) -> [Endpoint] {
-        [
+        let list = KnownAnswer()
+        return [
             Endpoint(
                 method: .get, path: "/api/models/list", summary: "Every repo and its state.", answerSchema: "Models"
             ) { _, _ in
                 let models = try await desk.models()
-                return .json(
-                    .map([
-                        (
-                            "models",
-                            .list(
-                                models.map { model in
-                                    let (type, name) = parts(of: model.repo)
-                                    return .map([
-                                        ("model", .text(name)), ("type", .text(type)), ("cache", .text(model.cache)),
-                                        ("status", .text(status(of: model).rawValue)),
-                                    ])
-                                })
-                        )
-                    ]))
+                return list.response(number: models.number) { ByteBuffer(string: document(models.models).rendered) }
             },
             Endpoint(
                 method: .post, path: "/api/models/status", summary: "The state of a repo or revision.",
@@ -112,6 +101,22 @@ extension Endpoint {
     private static func parts(of repo: String) -> (type: String, name: String) {
         let slash = repo.firstIndex(of: "/") ?? repo.startIndex
         return (String(repo[..<slash]), String(repo[slash...].dropFirst()))
+    }
+
+    private static func document(_ models: [KnownModel]) -> JSONValue {
+        .map([
+            (
+                "models",
+                .list(
+                    models.map { model in
+                        let (type, name) = parts(of: model.repo)
+                        return .map([
+                            ("model", .text(name)), ("type", .text(type)), ("cache", .text(model.cache)),
+                            ("status", .text(status(of: model).rawValue)),
+                        ])
+                    })
+            )
+        ])
     }
 
     private static func document(_ name: ModelName, _ model: KnownModel?) -> JSONValue {

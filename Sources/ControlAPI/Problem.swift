@@ -72,11 +72,15 @@ extension Response {
     static func json(
         _ document: some Encodable, status: HTTPResponse.Status = .ok, type: String = "application/json"
     ) -> Response {
+        .text(bytes(of: document), status: status, type: type)
+    }
+
+    /// The same without a head.
+    static func bytes(of document: some Encodable) -> ByteBuffer {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Documents are made of texts, integers, lists and maps: there is nothing that JSON cannot say.
-        let bytes = (try? encoder.encode(document)) ?? Data()
-        return .text(ByteBuffer(bytes: bytes), status: status, type: type)
+        return ByteBuffer(bytes: (try? encoder.encode(document)) ?? Data())
     }
 
     /// The same of values that are made by hand.

@@ -31,7 +31,11 @@ public final class DaemonLoop {
     /// Hands events on to whom the policy names; made when it first names somebody.
     var forwarder: EventForwarder?
 
-    var book = FindingBook()
+    var book = FindingBook() { didSet { bookChanges &+= 1 } }
+    /// Goes up with every change of `book`.
+    private(set) var bookChanges: UInt64 = 0
+    /// The list of all repos as it was last made, and of what.
+    var lastModels: (list: ModelList, mark: [UInt64])?
     var conditions = ConditionLog()
     var opens = OpenBook()
     var passes: [UInt64: PassSchedule] = [:]
@@ -41,6 +45,9 @@ public final class DaemonLoop {
     var lastPassSaid: PassNumbers?
 
     var counters = Counters()
+    /// Who serves the metrics over TCP, and the address that was told.
+    var followMetricsAddress: (@Sendable (ListenAddress?) -> Void)?
+    var toldMetricsAddress: ListenAddress?
     var planRequests = PlanRequests()
 
     var isReady = false
@@ -52,6 +59,7 @@ public final class DaemonLoop {
     var lastStatus: (status: DaemonStatus, time: UInt64)?
     let startTicks = ProcessTable.process(ownProcess())?.startTicks ?? 0
     var lastStatusDocument = ""
+    var statusCount: UInt64 = 0
     var isStatusStale = true
     var timers = Timers()
 

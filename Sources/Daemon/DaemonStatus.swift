@@ -106,6 +106,8 @@ public struct DaemonStatus: Sendable {
         public var nextDue: Timestamp?
     }
 
+    /// Those of one number are the same.
+    public var number: UInt64
     /// The process.
     public var processID: Int32
     /// The user it runs as.

@@ -46,6 +46,14 @@ public struct KnownModel: Sendable {
     public var worst: Finding?
 }
 
+/// Every repo.
+public struct ModelList: Sendable {
+    /// Lists of one number are the same list.
+    public var number: UInt64
+    /// The repos, cache after cache, by the names of their folders.
+    public var models: [KnownModel]
+}
+
 /// A finding and where it was made.
 public struct KnownFinding: Sendable {
     /// The id of its cache.
@@ -95,11 +103,22 @@ extension DaemonLoop {
         return commit
     }
 
-    var models: [KnownModel] {
+    /// Every repo, without how far its download is; made anew when something changed.
+    var models: ModelList {
+        let mark = [bookChanges] + caches.flatMap { [UInt64($0.number), $0.changes] }
+        if let known = lastModels, known.mark == mark { return known.list }
+        let list = ModelList(number: (lastModels?.list.number ?? 0) + 1, models: makeModels())
+        lastModels = (list, mark)
+        return list
+    }
+
+    private func makeModels() -> [KnownModel] {
         caches.flatMap { cache in
             let worst = worstFindings(of: cache)
             return cache.repos.sorted { $0.key < $1.key }.map { folder, repo in
-                model(folder, repo, cache, commit: nil, worst: worst[repo.id])
+                var model = model(folder, repo, cache, commit: nil, worst: worst[repo.id])
+                model.progress = nil
+                return model
             }
         }
     }

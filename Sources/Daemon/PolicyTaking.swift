@@ -45,6 +45,7 @@ extension DaemonLoop {
                         .watchDegraded, "cannot watch the caches of the new policy: \(error.reason)",
                         EventFields(code: "instance-limit")))
             }
+            tellMetricsAddress()
             clearIdleFloors()
             for key in passes.keys {
                 passes[key]?.failures = 0

@@ -139,6 +139,7 @@ extension DaemonLoop {
     }
 
     private func take(_ found: RepairFindings, of folder: BytePath, in cache: WatchedCache) {
+        counters.count(found.results)
         let identity = repairCondition(folder, cache)
         let failures = found.results.compactMap { result -> (FileOfRepo, RepairFailure)? in
             guard case .failed(let failure, _, _) = result.outcome else { return nil }

@@ -50,7 +50,7 @@ public final class DaemonDesk: Sendable {
     }
 
     /// Every repo.
-    public func models() async throws -> [KnownModel] { try await ask { loop, reply in reply.give(loop.models) } }
+    public func models() async throws -> ModelList { try await ask { loop, reply in reply.give(loop.models) } }
 
     /// One repo or revision.
     public func model(_ name: ModelName) async throws -> Result<KnownModel, NamingFailure> {
@@ -105,6 +105,8 @@ public final class DaemonDesk: Sendable {
 
     /// Has the journal say that something about the control socket is not as it should be.
     public func complain(_ problem: String) { mailbox.post { loop in loop.complain(problem) } }
+
+    func post(_ letter: @escaping Mailbox.Letter) { mailbox.post(letter) }
 
     func ask<Answer: Sendable>(_ letter: @escaping @Sendable (DaemonLoop, Reply<Answer>) -> Void) async throws -> Answer
     {

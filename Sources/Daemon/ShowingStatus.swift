@@ -56,8 +56,10 @@ extension DaemonLoop {
     }
 
     private func makeStatus() -> DaemonStatus {
-        DaemonStatus(
-            processID: ownProcess(), userID: effectiveUser(), stateFolder: setup.stateFolder, startTicks: startTicks,
+        statusCount &+= 1
+        return DaemonStatus(
+            number: statusCount, processID: ownProcess(), userID: effectiveUser(), stateFolder: setup.stateFolder,
+            startTicks: startTicks,
             version: setup.version, since: started, isReady: isReady, mode: inForce.policy.mode.rawValue,
             policyError: inForce.error, policyReadings: inForce.readings, text: statusText,
             caches: caches.map(status), queued: caches.reduce(0) { $0 + $1.queuedLooks },

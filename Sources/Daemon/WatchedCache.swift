@@ -44,7 +44,9 @@ final class WatchedCache {
     var owner: UInt32 = 0
     var filesystem: UInt64?
     var isReadOnly = false
-    var repos: [BytePath: KnownRepo] = [:]
+    var repos: [BytePath: KnownRepo] = [:] { didSet { changes &+= 1 } }
+    /// Goes up with every change of `repos`.
+    private(set) var changes: UInt64 = 0
     /// Which blobs are links to a payload: their repos' folders and names.
     var payloadUsers: [BytePath: [BytePath: BytePath]] = [:]
     /// What each repo looked like in the last look at everything: `RepoLook.structure`.

@@ -83,6 +83,10 @@ extension PolicyReader {
         return notify
     }
 
+    func metricsAddress(_ map: MapReader) -> ListenAddress? {
+        map.optional("listen", off: "none") { (text) throws(UnitError) in try ListenAddress(text) } ?? nil
+    }
+
     // MARK: Texts
 
     /// A base URL without a slash at its end.
@@ -113,18 +117,6 @@ extension PolicyReader {
         if host == "localhost" { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
-    }
-
-    /// `host:port`.
-    static func address(_ text: String) throws(UnitError) -> String {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else {
-            throw UnitError("'\(displayText(of: text))' is not host:port, such as 127.0.0.1:9750")
-        }
-        let host = text[..<colon]
-        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]") && host.count > 2
-        guard isBracketed || !host.isEmpty && !host.contains(":"), host.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
-        else { throw UnitError("'\(displayText(of: text))' is not host:port, such as 127.0.0.1:9750") }
-        return text
     }
 
     static func host(_ text: String) throws(UnitError) -> String {

@@ -27,7 +27,7 @@ struct PolicyReader {
         if let repair = map.map("repair", .repair) { policy.repair = self.repair(repair) }
         if let notify = map.map("notify", .notify) { policy.notify = self.notify(notify) }
         if let metrics = map.map("metrics", .metrics) {
-            policy.metricsAddress = metrics.optional("listen", off: "none", Self.address) ?? nil
+            policy.metricsAddress = metricsAddress(metrics)
         }
         if let control = map.map("control", .control) { policy.allowsFetch = control.flag("allow-fetch") ?? false }
         if let shared = map.map("shared", .shared) {

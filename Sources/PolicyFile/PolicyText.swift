@@ -41,7 +41,7 @@ public struct PolicyText: Sendable {
         write(policy.notify)
         if let address = policy.metricsAddress {
             line("metrics:")
-            line("  listen: \(quoted(address))")
+            line("  listen: \(quoted(address.text))")
         } else {
             comment("metrics: on the socket only")
         }

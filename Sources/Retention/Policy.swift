@@ -30,8 +30,8 @@ public struct Policy: Sendable, Hashable {
     public var repair = RepairPolicy()
     /// Where events go besides the journal.
     public var notify: NotifyPolicy?
-    /// Where Prometheus finds the metrics, `host:port`; nil: nowhere but on the socket.
-    public var metricsAddress: String?
+    /// Where Prometheus finds the metrics over TCP; nil: nowhere but on the socket.
+    public var metricsAddress: ListenAddress?
     /// Whether clients of the socket may fetch new repos with the owner's token.
     public var allowsFetch = false
     /// The one host that may remove from caches on network filesystems.
@@ -101,6 +101,13 @@ public struct CachePolicy: Sendable, Hashable {
     /// The bytes of `criticalFree` on a filesystem of that size.
     public func criticalFreeBytes(of total: UInt64) -> UInt64 {
         criticalFree?.bytes(of: total) ?? min(5_000_000_000, total / 20)
+    }
+
+    /// The bytes of `targetFree` on a filesystem of that size; nil: there is no floor.
+    public func targetFreeBytes(of total: UInt64) -> UInt64? {
+        guard let least = minFree?.bytes(of: total) else { return nil }
+        let implied = least.addingWithin(Amount.partsPerMillion(20_000).bytes(of: total))
+        return max(targetFree?.bytes(of: total) ?? min(implied, total), least)
     }
 
     /// Makes the policy of a cache of which nothing is said.

@@ -49,10 +49,10 @@ struct SharedSpace: Sendable {
         // Looked at one after the other: the lower figure is the safer one.
         freeAtFirst = min(freeAtFirst, filesystem.freeBytes)
         free = freeAtFirst
-        guard let least = policy.minFree?.bytes(of: total) else { return }
-        let implied = least.addingWithin(Amount.partsPerMillion(20_000).bytes(of: total))
-        let target = policy.targetFree?.bytes(of: total) ?? min(implied, total)
-        floors.append(Floor(least: least, target: max(target, least)))
+        guard let least = policy.minFree?.bytes(of: total), let target = policy.targetFreeBytes(of: total) else {
+            return
+        }
+        floors.append(Floor(least: least, target: target))
     }
 
     /// The largest floor; nil: none.

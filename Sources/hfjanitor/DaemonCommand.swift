@@ -42,10 +42,14 @@ struct DaemonCommand: ParsableCommand {
             let loop = DaemonLoop(setup)
             let control = try controlSocket(service, loop)
             let end = loop.run { desk in
-                guard let control else { return {} }
-                let server = ControlServer(control, desk: desk)
-                server.start { desk.complain("the control socket is not served any more: \($0)") }
-                return server.stop
+                let metrics = MetricsServer(desk)
+                metrics.start()
+                let server = control.map { ControlServer($0, desk: desk) }
+                server?.start { desk.complain("the control socket is not served any more: \($0)") }
+                return {
+                    metrics.stop()
+                    server?.stop()
+                }
             }
             switch end {
             case .stopped: return .good

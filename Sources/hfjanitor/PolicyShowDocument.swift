@@ -191,7 +191,7 @@ extension PolicyShowDocument {
         notify = policy.notify.map {
             NotifyDocument(command: $0.command, url: $0.url, minSeverity: $0.minSeverity.rawValue)
         }
-        metrics = policy.metricsAddress.map { ["listen": $0] }
+        metrics = policy.metricsAddress.map { ["listen": $0.text] }
         control = ["allow_fetch": policy.allowsFetch]
         shared = policy.enforcer.map { ["enforcer": $0] }
     }

@@ -117,12 +117,15 @@ import Testing
             "1:9: warning: 'notify' goes nowhere: it has neither 'command' nor 'url'"),
         Example("notify: {command: [page-me]}\n", "1:19: 'command' must start with the absolute path of a program"),
         Example("notify: {command: [/bin/x], url: \"https://a\"}\n", "1:29: give 'command' or 'url', not both"),
-        Example("metrics: {listen: 9750}\n", "1:19: 'listen': '9750' is not host:port, such as 127.0.0.1:9750"),
         Example(
-            "metrics: {listen: \"::1:9750\"}\n", "1:19: 'listen': '::1:9750' is not host:port, such as 127.0.0.1:9750"),
+            "metrics: {listen: 9750}\n",
+            "1:19: 'listen': '9750' is not address:port, such as 127.0.0.1:9750 or [::1]:9750"),
+        Example(
+            "metrics: {listen: \"::1:9750\"}\n",
+            "1:19: 'listen': '::1:9750' is not address:port, such as 127.0.0.1:9750 or [::1]:9750"),
         Example(
             "metrics: {listen: \"localhost:0\"}\n",
-            "1:19: 'listen': 'localhost:0' is not host:port, such as 127.0.0.1:9750"),
+            "1:19: 'listen': 'localhost:0' is not address:port, such as 127.0.0.1:9750 or [::1]:9750"),
         Example("shared: {enforcer: 'a b'}\n", "1:20: 'enforcer': 'a b' is not the name of a host"),
     ]
 

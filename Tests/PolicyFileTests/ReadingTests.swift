@@ -79,7 +79,7 @@ import Testing
         var notify = NotifyPolicy()
         notify.command = ["/usr/local/bin/page-me"]
         expected.notify = notify
-        expected.metricsAddress = "127.0.0.1:9750"
+        expected.metricsAddress = try ListenAddress("127.0.0.1:9750")
         expected.enforcer = "node1"
         #expect(loaded.policy == expected)
     }

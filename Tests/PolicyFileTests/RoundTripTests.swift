@@ -119,7 +119,7 @@ private struct RandomPolicy {
             notify.minSeverity = random.one()
             return notify
         }
-        policy.metricsAddress = maybe { $0.chance() ? "[::1]:9750" : "127.0.0.1:9750" }
+        policy.metricsAddress = maybe { try? ListenAddress($0.chance() ? "[::1]:9750" : "127.0.0.1:9750") } ?? nil
         policy.allowsFetch = chance()
         policy.enforcer = maybe { $0.chance() ? "node1" : "10.0.0.1" }
         return policy
