@@ -56,6 +56,8 @@ extension DaemonLoop {
             let now = monotonicNanoseconds()
             for cache in caches {
                 cache.space.nextLook = now
+                // Another floor is reached at another time.
+                cache.history.nextSample = now
                 judgeWritability(cache)
                 planRepairs(of: cache)
                 planLocalLooks(of: cache)
