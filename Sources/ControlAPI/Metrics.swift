@@ -13,6 +13,7 @@ struct Metrics {
     private let paths: [String: String]
 
     static func text(_ numbers: DaemonNumbers) -> String {
+        let numbers = withoutTwins(numbers)
         var metrics = Metrics(numbers.status)
         metrics.addDaemon(numbers)
         metrics.addSpace(numbers)
@@ -25,6 +26,20 @@ struct Metrics {
 
     private init(_ status: DaemonStatus) {
         paths = Dictionary(status.caches.map { ($0.id, $0.path.display) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// One cache that is listed twice may have one path twice: two samples of the same labels would be refused, and all with them.
+    private static func withoutTwins(_ numbers: DaemonNumbers) -> DaemonNumbers {
+        var (paths, ids) = (Set<BytePath>(), Set<String>())
+        for cache in numbers.status.caches where paths.insert(cache.path).inserted { ids.insert(cache.id) }
+        var numbers = numbers
+        let scrubs = zip(numbers.status.caches, numbers.status.scrubs)
+        numbers.status.scrubs = scrubs.filter { ids.contains($0.0.id) }.map(\.1)
+        numbers.status.caches.removeAll { !ids.contains($0.id) }
+        numbers.caches.removeAll { !ids.contains($0.cache) }
+        numbers.stored.removeAll { !ids.contains($0.cache) }
+        numbers.findings.removeAll { !ids.contains($0.cache) }
+        return numbers
     }
 
     // MARK: groups

@@ -144,7 +144,8 @@ extension DaemonLoop {
     private static let usualConditions =
         [
             "absent", "critical-free", "eviction-ineffective", "floor-breached", "floor-foreseen", "floor-unreachable",
-            "ledger-unavailable", "metrics-listen", "notify-failed", "pass-busy", "policy-rejected", "read-only",
+            "ledger-unavailable", "listed-twice", "metrics-listen", "notify-failed", "pass-busy", "policy-rejected",
+            "read-only",
             "repair-failed", "unreadable", "unresponsive",
         ] + WatchDegradation.allCases.map(\.code)
 
@@ -166,7 +167,9 @@ extension DaemonLoop {
                 }
             }
             var counts: [FindingCode: Int] = [:]
-            for (_, thing) in book.found(in: cache.root ?? cache.path) { counts[thing.finding.code, default: 0] += 1 }
+            for (_, thing) in book.found(in: cache.root ?? cache.path) + localFindings(cache) {
+                counts[thing.finding.code, default: 0] += 1
+            }
             for code in FindingCode.allCases where code.severity > .info {
                 findings.append(.init(cache: cache.id, code: code, count: counts[code] ?? 0))
             }

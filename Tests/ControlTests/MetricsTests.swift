@@ -62,6 +62,26 @@ import Testing
         }
     }
 
+    @Test func aCacheThatIsListedTwiceIsToldOnce() throws {
+        try withTestCache { cache in
+            try cache.repo("org/whole").model()
+            try cache.outer.link("alias", to: cache.path)
+            let alias = cache.outer.path.appending("alias")
+            // Without --cache, which would name one of them.
+            let daemon = try ControlledDaemon(
+                cache, policy: "mode: observe\ncaches: [{path: \(alias.text)}, {path: \(cache.path.text)}]\n",
+                namesCache: false)
+            let isKnown = daemon.wait {
+                (try? daemon.ask("GET", "/api/status").text.contains("listed-twice")) ?? false
+            }
+            #expect(isKnown)
+            let text = try daemon.ask("GET", "/metrics").text
+            let samples = text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map { $0.prefix { $0 != " " } }
+            #expect(Set(samples).count == samples.count)
+            #expect(Samples(text).value("hfjanitor_condition", ["code": "listed-twice"]) == "1")
+        }
+    }
+
     @Test func rulesAndDashboardNameWhatThereIs() throws {
         try withRichCache { cache, policy in
             let daemon = try ControlledDaemon(cache, policy: policy)

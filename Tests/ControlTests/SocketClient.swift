@@ -115,7 +115,10 @@ final class ControlledDaemon {
     let path: BytePath
 
     /// - Parameter policy: its text.
-    init(_ cache: TestCache, policy: String = "mode: observe\n", environment: [String: String] = [:]) throws {
+    init(
+        _ cache: TestCache, policy: String = "mode: observe\n", namesCache: Bool = true,
+        environment: [String: String] = [:]
+    ) throws {
         try cache.outer.write("policy.yaml", policy)
         for folder in ["run", "state"] where !cache.outer.exists(BytePath(folder)) {
             try cache.outer.makeFolder(BytePath(folder))
@@ -124,9 +127,8 @@ final class ControlledDaemon {
         state = cache.outer.path.appending("state")
         path = runtime.appending("hfjanitor/control.sock")
         program = try Program.start(
-            [
-                "daemon", "--cache", cache.path.text, "--policy", cache.outer.path.appending("policy.yaml").text,
-            ],
+            ["daemon", "--policy", cache.outer.path.appending("policy.yaml").text]
+                + (namesCache ? ["--cache", cache.path.text] : []),
             environment: [
                 "XDG_STATE_HOME": state.text, "XDG_RUNTIME_DIR": runtime.text, "HF_HUB_OFFLINE": "1",
             ].merging(environment) { $1 })
