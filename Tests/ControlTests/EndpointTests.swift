@@ -248,7 +248,8 @@ import Testing
                 (document.json["components"] as? [String: Any])?["schemas"] as? [String: Any])
             #expect(
                 Set(paths.keys) == [
-                    "/healthz", "/api/status", "/api/reload", "/api/scrub", "/api/findings", "/api/plan",
+                    "/healthz", "/api/status", "/api/reload", "/api/scrub", "/api/findings", "/api/history",
+                    "/api/plan",
                     "/api/models/list", "/api/models/status", "/api/models/space", "/api/models", "/api/verify",
                     "/api/reads", "/api/events", "/metrics", "/openapi.json",
                 ])
