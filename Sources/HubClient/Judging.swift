@@ -10,6 +10,11 @@ extension ExchangeFailure {
     }
 }
 
+/// An answer that came whole and says what no Hub says: it is not asked for again.
+func unusable(_ failure: ExchangeFailure) -> AskFailure {
+    if case .malformed(let what) = failure { .unusable(what) } else { silence(failure) }
+}
+
 /// An exchange that failed, as a reason for no answer.
 func silence(_ failure: ExchangeFailure) -> AskFailure {
     switch failure {

@@ -45,6 +45,7 @@ struct HubSession {
     /// What the policy says of work in a cache; what came so far always stays for the next run.
     func settings(of root: CacheRoot, _ opened: OpenedCaches) -> RepairSettings {
         var settings = RepairSettings(policy, of: opened.policy(of: root), on: root)
+        settings.makesLinks = !HubEnvironment(environment: Terminal.environment).disablesLinks
         settings.event = { event in
             if case .downloadJoined(let file) = event {
                 Terminal.complain("'\(file.path.display)' is being fetched by another process: waiting for it")

@@ -31,7 +31,8 @@ struct RepairRun {
     func plan(_ reports: [CacheReport], triesAgain: Bool) throws -> [(cache: BytePath, items: [PlannedRepair])] {
         try reports.map { report in
             let root = try root(of: report)
-            let settings = RepairSettings(opened.loaded.policy, of: opened.policy(of: root), on: root)
+            var settings = RepairSettings(opened.loaded.policy, of: opened.policy(of: root), on: root)
+            settings.makesLinks = !HubEnvironment(environment: Terminal.environment).disablesLinks
             let repairer = Repairer(root: root, others: opened.roots, settings: settings, ledger: ledger)
             return (report.path, repairer.plan(report, triesAgain: triesAgain))
         }
