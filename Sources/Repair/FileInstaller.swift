@@ -1,4 +1,3 @@
-internal import CacheScan
 internal import Digests
 internal import HubCache
 internal import HubClient
@@ -21,11 +20,11 @@ final class FileInstaller: Sendable {
     let cancellation: Cancellation
     /// Whether what is new gets no link.
     let keepsFiles: Bool
-    private let ledger: Ledger
+    let ledger: Ledger
     private let space: SpaceGuard
-    private let state = Mutex<State>(State())
+    let state = Mutex<State>(State())
 
-    private struct State {
+    struct State {
         /// Held from the first transfer to the end of the job.
         var slot: DownloadSlots.Slot?
         var bytesFetched: UInt64 = 0
@@ -33,6 +32,8 @@ final class FileInstaller: Sendable {
         var model: (permissions: UInt16, gid: UInt32)?
         /// The blobs that had partial downloads when this was looked up, and how much of them.
         var partials: [BytePath: [UInt64]]?
+        /// Those with nothing in them, which nobody goes on with.
+        var emptyPartials: [BytePath: [DirectoryEntry]] = [:]
         /// The digests that an earlier check found wrong, once they were looked up.
         var wrongDigests: RememberedDigests?
         /// What has new names, and is not synced yet.
@@ -150,53 +151,6 @@ final class FileInstaller: Sendable {
         let found = try place.modelForBlobs()
         state.withLock { $0.model = found }
         return found
-    }
-
-    /// The partial downloads that can be gone on with: looked up once, since a folder with many files takes its time.
-    private func partials() throws -> [BytePath: [UInt64]] {
-        if let partials = state.withLock(\.partials) { return partials }
-        var partials: [BytePath: [UInt64]] = [:]
-        for entry in try place.folders.openIfPresent("blobs")?.listDirectory().entries ?? [] {
-            if let etag = PartialFile.etag(ofResumable: entry) { partials[etag, default: []].append(entry.stat.size) }
-        }
-        state.withLock { [partials] in $0.partials = partials }
-        return partials
-    }
-
-    /// Whether there is nothing to do for a file, as far as can be told without reading it.
-    func isPresent(_ wanted: WantedFile) throws -> Bool {
-        switch try place.spot(of: wanted, at: commit) {
-        case .free: false
-        case .file(let stat): stat.size == wanted.size && !isKnownWrong(stat, wanted)
-        case .link: try SnapshotLink(place: place, commit: commit).isRight(wanted) && hasBlob(wanted)
-        }
-    }
-
-    /// Whether a file's content is neither in its place nor in the repo, and would be put there.
-    func isLacking(_ wanted: WantedFile) throws -> Bool {
-        do {
-            if case .file(let stat) = try place.spot(of: wanted, at: commit) {
-                // Of another length it stays as it is.
-                return stat.size == wanted.size && isKnownWrong(stat, wanted)
-            }
-            return try !hasBlob(wanted)
-        } catch let failure as RepairFailure where failure.isOccupied {
-            return false
-        }
-    }
-
-    private func hasBlob(_ wanted: WantedFile) throws -> Bool {
-        guard let stat = try place.blob(wanted.etag).content else { return false }
-        return stat.size == wanted.size && !isKnownWrong(stat, wanted)
-    }
-
-    /// Whether an earlier check found other content in this very version of a file.
-    private func isKnownWrong(_ stat: FileStat, _ wanted: WantedFile) -> Bool {
-        let version = place.root.version(of: stat)
-        let known = state.withLock(\.wrongDigests) ?? ledger.mismatchedDigests(onFilesystem: version.filesystem)
-        state.withLock { $0.wrongDigests = known }
-        guard let found = known.digest(of: version, algorithm: wanted.digest.algorithm) else { return false }
-        return found.digest != wanted.digest
     }
 
     func fileOfRepo(_ wanted: WantedFile) -> FileOfRepo {
@@ -375,16 +329,19 @@ final class FileInstaller: Sendable {
     ) throws {
         // Nothing is transferred for an empty file, and the Hub is not asked either.
         if wanted.size > 0 { try takeSlot() }
+        try removeEmptyPartials(of: wanted)
         var partial = mayBeBegun ? try PartialFile.resume(for: wanted, in: place, cancellation) : nil
         try space.requireRoom(for: wanted.size - (partial?.present ?? 0))
         let start = ContinuousClock.now
         settings.event(.downloadStarted(fileOfRepo(wanted), bytes: wanted.size, present: partial?.present ?? 0))
         do {
-            // What was here may be wrong, and a transfer may have gone wrong unnoticed: each is tried once more.
+            // What was here may be wrong, a transfer may have gone wrong unnoticed, and others may clean up: each is tried once
+            // more.
             for attempt in 1...2 {
                 let current = try partial ?? PartialFile.make(for: wanted, in: place)
-                try transfer(wanted, hub, into: current)
-                if try current.isRight(wanted) {
+                partial = nil
+                let isWhole = try transfer(wanted, hub, into: current)
+                if try isWhole && current.isRight(wanted) {
                     do {
                         try publish(current)
                     } catch let failure as SystemCallFailure where failure.isFull {
@@ -397,13 +354,16 @@ final class FileInstaller: Sendable {
                     return
                 }
                 current.remove()
-                partial = nil
-                if attempt == 2 {
-                    throw RepairFailure(
+                guard attempt == 2 else { continue }
+                throw isWhole
+                    ? RepairFailure(
                         .digestMismatch,
                         "what the Hub gives for '\(wanted.path.display)' is not \(wanted.digest.hex) "
                             + "(attempt \(attempt) of 2)")
-                }
+                    : RepairFailure(
+                        .incompleteDownload,
+                        "another program takes the partial download of '\(wanted.path.display)' away: let no "
+                            + "'hf cache prune' run beside it (attempt \(attempt) of 2)")
             }
         } catch {
             let failure = RepairFailure(error, at: place.repo.folder.display)
@@ -412,9 +372,11 @@ final class FileInstaller: Sendable {
         }
     }
 
-    private func transfer(_ wanted: WantedFile, _ hub: HubClient, into partial: PartialFile) throws {
+    /// - Returns: false when somebody took the partial download away.
+    private func transfer(_ wanted: WantedFile, _ hub: HubClient, into partial: PartialFile) throws -> Bool {
         progress.resume(file: wanted.path, at: partial.present)
-        if partial.length == wanted.size { return }
+        if partial.length == wanted.size { return !partial.isGone }
+        let looked = Mutex(monotonicNanoseconds())
         let download = HubDownload(
             repo: place.repo, commit: commit, file: wanted.path, etag: wanted.etag, size: wanted.size,
             offset: partial.present)
@@ -424,10 +386,15 @@ final class FileInstaller: Sendable {
                 progress: { [progress] in progress.advance(file: wanted.path, to: $0) },
                 into: { [space] bytes in
                     try space.watch(bytes.count)
+                    if Self.isDue(looked), partial.isGone { throw TakenAway() }
                     try partial.append(bytes)
                 })
             try partial.flush()
             count(partial)
+            return !partial.isGone
+        } catch is TakenAway {
+            count(partial)
+            return false
         } catch {
             count(partial)
             let failure = RepairFailure(error, at: place.repo.folder.display)
@@ -440,6 +407,18 @@ final class FileInstaller: Sendable {
             }
             if isInTheWay || partial.length == 0 { partial.remove() }
             throw failure
+        }
+    }
+
+    private struct TakenAway: Error {}
+
+    /// Whether it is time to look whether the partial download is still there: four times a second.
+    private static func isDue(_ looked: borrowing Mutex<UInt64>) -> Bool {
+        let now = monotonicNanoseconds()
+        return looked.withLock { last in
+            guard now - last >= 250_000_000 else { return false }
+            last = now
+            return true
         }
     }
 
@@ -456,6 +435,7 @@ final class FileInstaller: Sendable {
         }
         let model = try model()
         try partial.publish(as: wanted.etag, permissions: model.permissions, gid: model.gid)
+        twins.note(wanted.etag, in: place.repo.folder)
         note(changed: "blobs")
     }
 }

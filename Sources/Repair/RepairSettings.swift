@@ -43,7 +43,7 @@ public struct RepairSettings: Sendable {
         estimateMargin = policy.repair.estimateMargin
         maximumDownloads = policy.repair.maxConcurrentDownloads
         attempts = policy.repair.attempts
-        speedLimit = policy.repair.rate.map { HubSpeedLimit(bytesPerSecond: $0) }
+        speedLimit = policy.repair.rate.map { HubSpeedLimit.ofProcess(bytesPerSecond: $0) }
         allowsLinkedFolder = { cache.lists($0) }
     }
 }

@@ -5,6 +5,7 @@ import HubCache
 import HubClient
 import LinuxIO
 import Repair
+import Verification
 
 struct Fetch: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -66,8 +67,10 @@ struct Fetch: ParsableCommand {
             let request = FetchRequest(
                 repo: repo, revision: revision, include: named.include, exclude: named.exclude)
             var opened = try OpenedCaches(caches, needing: .rules)
+            var made: [BytePath] = []
+            defer { Self.removeEmpty(made) }
             if opened.roots.isEmpty, let path = opened.absentDefault {
-                try Self.makeCache(path)
+                made = try Self.makeCache(path)
                 opened = try OpenedCaches(caches, needing: .rules)
             }
             guard
@@ -77,6 +80,8 @@ struct Fetch: ParsableCommand {
                 throw CommandFailure(status: .absent, message: "there is no cache to fetch into; name one with --cache")
             }
             Interruption.install()
+            let announcement = AnnouncedReads.begin([repo], depth: .digests, socket: nil)
+            defer { announcement.cancel() }
             let session = try HubSession(opened, caches)
             let progress = TransferProgress()
             let fetcher = Fetcher(
@@ -84,7 +89,7 @@ struct Fetch: ParsableCommand {
                 ledger: openLedger(besides: opened.roots), progress: progress,
                 cancellation: Interruption.cancellation)
             var document = Document(repo: request.repo.description, revision: request.revision)
-            let line = TransferLine(progress)
+            let line = ProgressLine(progress)
             defer { line.end() }
             do {
                 let outcome = try fetcher.fetch(request, from: session.client)
@@ -115,11 +120,28 @@ struct Fetch: ParsableCommand {
         }
     }
 
-    private static func makeCache(_ path: BytePath) throws {
+    /// - Returns: the folders that were not there, the deepest first.
+    private static func makeCache(_ path: BytePath) throws -> [BytePath] {
+        var made: [BytePath] = []
+        var folder = path
+        while !folder.isEmpty, !FileManager.default.fileExists(atPath: folder.text) {
+            made.append(folder)
+            folder = folder.parent
+        }
         do {
             try FileManager.default.createDirectory(atPath: path.text, withIntermediateDirectories: true)
         } catch {
             throw CommandFailure(status: .cannotWrite, message: "cannot make the cache '\(path.display)': \(error)")
+        }
+        return made
+    }
+
+    /// Takes folders away that were made for what then did not come; what has anything in it stays.
+    private static func removeEmpty(_ folders: [BytePath]) {
+        for path in folders {
+            guard let parent = try? OwnedDescriptor.open(trustedPath: path.parent, options: .directory),
+                (try? parent.removeFolder(path.lastComponent)) != nil
+            else { return }
         }
     }
 
