@@ -28,7 +28,8 @@ extension HubClient {
             return "access to \(repo) was refused: " + (source.map { "\($0) does not allow it" } ?? login)
         case .invalidToken:
             guard let source else { return refusal.description }
-            return "\(source) is not valid: make another one at \(endpoint)/settings/tokens, or unset it for what is public"
+            return
+                "\(source) is not valid: make another one at \(endpoint)/settings/tokens, or unset it for what is public"
         case .repoNotFound, .notFound:
             return "the Hub has no \(repo), or none that "
                 + (source.map { "\($0) may see: check the name and the type" }

@@ -33,11 +33,13 @@ struct CommitTexts {
             if error.isPermission || error.isReadOnly {
                 remedy = "a fetch by the cache's owner sets it"
             } else if error.isTaken || error.errno == SystemCallFailure.notAFolderNumber
-                || error.errno == SystemCallFailure.isAFolderNumber || error.isNotEmpty || error.isLink
+                || error.errno == SystemCallFailure.isAFolderNumber || error.isNotEmpty
             {
                 remedy =
                     "another ref has a part of its name, which a folder and a file cannot both have: remove the one that is not "
                     + "needed from 'refs', or name the commit"
+            } else if error.isLink {
+                remedy = "a symbolic link stands where none may be: see what it is for, and remove it"
             } else {
                 throw error
             }

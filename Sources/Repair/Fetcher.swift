@@ -159,6 +159,7 @@ public struct Fetcher: Sendable {
             means[file.path].map { FetchOutcome.File(path: file.path, bytes: file.size, means: $0) }
         }
         if files.count + left.count < wanted.count { throw RepairFailure(.downloadCancelled, "cancelled") }
+        // What is here is here, whatever becomes of its name.
         var outcome = FetchOutcome(
             commit: commit, folder: request.repo.folder.appending("snapshots").appending(commit.hex), files: files,
             bytesFetched: installer.bytesFetched, left: left)
@@ -201,7 +202,8 @@ public struct Fetcher: Sendable {
         let place = installer.place
         throw RepairFailure(
             SystemCallFailure(call: "open", errno: SystemCallFailure.deniedNumber, subject: place.repo.folder),
-            at: "\(Self.counted(absent, of: wanted)) not here (\(Self.names(of: absent))), and the folder belongs to uid "
+            at:
+                "\(Self.counted(absent, of: wanted)) not here (\(Self.names(of: absent))), and the folder belongs to uid "
                 + "\(place.folders.stat.uid)")
     }
 

@@ -173,6 +173,12 @@ final class FileInstaller: Sendable {
         defer { withExtendedLifetime(locks) {} }
         place.steps.reached(.locked)
         let found = try place.blob(wanted.etag)
+        if case .other(let stat) = found, stat.kind == .directory {
+            throw RepairFailure(
+                occupied:
+                    "'\(wanted.path.display)' has no place: 'blobs/\(wanted.etag.display)' is a directory; move it away "
+                    + "first")
+        }
         if try isRight(
             found.content, wanted, care,
             open: { () throws(SystemCallFailure) in
@@ -205,9 +211,12 @@ final class FileInstaller: Sendable {
             return .present
         }
         if let here, !mayReplace(here, wanted, care) {
+            let difference =
+                here.size == wanted.size
+                ? "other content than the Hub's" : "\(here.size) bytes in place of the Hub's \(wanted.size)"
             throw RepairFailure(
-                occupied: "'\(wanted.path.display)' is a file of its own with \(here.size) bytes, and not the \(wanted.size) "
-                    + "bytes that the Hub has: it stays as it is; move it away to get the Hub's")
+                occupied: "'\(wanted.path.display)' is a file of its own with \(difference): it stays as it is; move it "
+                    + "away to get the Hub's")
         }
         let put = { (partial: PartialFile) throws in
             let folder = try self.place.makeFolders(path.parent)

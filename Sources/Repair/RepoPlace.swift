@@ -52,7 +52,10 @@ struct RepoPlace: Sendable {
         snapshots = Dictionary(
             inventory.snapshots.compactMap { snapshot in
                 snapshot.commit.map { commit in
-                    (commit, Dictionary(snapshot.files.map { ($0.path, $0.stat) }, uniquingKeysWith: { first, _ in first }))
+                    (
+                        commit,
+                        Dictionary(snapshot.files.map { ($0.path, $0.stat) }, uniquingKeysWith: { first, _ in first })
+                    )
                 }
             }, uniquingKeysWith: { first, _ in first })
         refs = inventory.refs

@@ -27,7 +27,8 @@ extension RepoPlace {
             guard let stat = try folders.statIfPresent(above) else { return .free }
             if stat.kind == .directory { continue }
             throw RepairFailure(
-                occupied: "'\(wanted.path.display)' has no place: '\(above.display)' is a \(stat.kind.word) and no folder; "
+                occupied:
+                    "'\(wanted.path.display)' has no place: '\(above.display)' is a \(stat.kind.word) and no folder; "
                     + "move it away first")
         }
         guard let stat = try folders.statIfPresent(SnapshotSpot.path(of: wanted, at: commit)) else { return .free }

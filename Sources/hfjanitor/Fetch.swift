@@ -5,7 +5,6 @@ import HubCache
 import HubClient
 import LinuxIO
 import Repair
-import Verification
 
 struct Fetch: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -80,8 +79,6 @@ struct Fetch: ParsableCommand {
                 throw CommandFailure(status: .absent, message: "there is no cache to fetch into; name one with --cache")
             }
             Interruption.install()
-            let announcement = AnnouncedReads.begin([repo], depth: .digests, socket: nil)
-            defer { announcement.cancel() }
             let session = try HubSession(opened, caches)
             let progress = TransferProgress()
             let fetcher = Fetcher(
@@ -115,7 +112,9 @@ struct Fetch: ParsableCommand {
                     try printJSON(document)
                 }
                 let code = error.code.map { "\($0.rawValue): " } ?? ""
-                throw CommandFailure(status: error.exitStatus, message: code + displayText(of: error.message))
+                let rest =
+                    error.code == .downloadCancelled ? "; what came so far stays, and the next run goes on with it" : ""
+                throw CommandFailure(status: error.exitStatus, message: code + displayText(of: error.message) + rest)
             }
         }
     }

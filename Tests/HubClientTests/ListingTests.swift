@@ -198,11 +198,14 @@ import Testing
                 return words
             }
             let gated = ["X-Error-Code": "GatedRepo"]
-            #expect(try told(403, gated).hasSuffix("accept its conditions at \(hub.hub)/acme/x with the account of the token in HF_TOKEN"))
+            #expect(
+                try told(403, gated).hasSuffix(
+                    "accept its conditions at \(hub.hub)/acme/x with the account of the token in HF_TOKEN"))
             #expect(try told(401, gated, token: nil).contains("hf auth login"))
             let invalid = ["X-Error-Message": "Invalid credentials in Authorization header"]
             #expect(try told(401, invalid).hasPrefix("the token in HF_TOKEN is not valid: make another one at "))
-            #expect(try told(401, [:]).hasPrefix("the Hub has no model/acme/x, or none that the token in HF_TOKEN may see"))
+            #expect(
+                try told(401, [:]).hasPrefix("the Hub has no model/acme/x, or none that the token in HF_TOKEN may see"))
             #expect(try told(401, [:], token: nil).contains("without a token"))
             #expect(try told(404, ["X-Error-Code": "RevisionNotFound"], revision: "v9").contains("no revision 'v9'"))
             #expect(try told(403, [:]).contains("does not allow it"))

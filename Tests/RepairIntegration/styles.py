@@ -1,4 +1,4 @@
-"""Revisions with links, without, and with both: what a client, or somebody, put there stays, and what is new is as the client makes it."""
+"""Revisions with links, without, and with both: what is there stays, and what is new is as the client makes it."""
 
 from __future__ import annotations
 

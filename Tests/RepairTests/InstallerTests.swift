@@ -179,7 +179,8 @@ struct InstallerTests {
             }
             let failure = #expect(throws: RepairFailure.self) { try installer.install(wanted[1], care, from: nil) }
             #expect(failure?.code == .inUse && failure?.isOccupied == true)
-            #expect(try ground.content(repo.folder.appending("snapshots/\(commit(1))/b")) == Array("edited by hand".utf8))
+            #expect(
+                try ground.content(repo.folder.appending("snapshots/\(commit(1))/b")) == Array("edited by hand".utf8))
         }
     }
 
