@@ -215,7 +215,8 @@ final class FileInstaller: Sendable {
                 here.size == wanted.size
                 ? "other content than the Hub's" : "\(here.size) bytes in place of the Hub's \(wanted.size)"
             throw RepairFailure(
-                occupied: "'\(wanted.path.display)' is a file of its own with \(difference): it stays as it is; move it "
+                occupied:
+                    "'\(wanted.path.display)' is a file of its own with \(difference): it stays as it is; move it "
                     + "away to get the Hub's")
         }
         let put = { (partial: PartialFile) throws in
