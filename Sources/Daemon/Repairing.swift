@@ -195,6 +195,7 @@ extension RepairOrder {
                 report.repos[index].findings = []
             }
             var settings = RepairSettings(policy, of: cachePolicy, on: root)
+            settings.makesLinks = !hub.disablesLinks
             // Who fetches it now makes it right, or it is looked at again.
             settings.longestWait = .zero
             settings.event = { event in

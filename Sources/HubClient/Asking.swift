@@ -6,6 +6,8 @@ enum AskFailure: Error {
     case refused(HubRefusal)
     /// It does not answer.
     case silent(HubSilence)
+    /// Its answer cannot be used, and the next one will be the same: what is wrong with it.
+    case unusable(String)
     /// Whoever takes the content failed.
     case sink(any Error)
 }

@@ -34,6 +34,7 @@ extension HubClient {
                 switch error {
                 case .refused(let reason): refusal = refusal ?? reason
                 case .silent(let reason): silence = silence ?? reason
+                case .unusable(let what): silence = silence ?? .malformed(what)
                 case .sink: break
                 }
             }
@@ -51,7 +52,7 @@ extension HubClient {
         let start = try address(of: file, repo: repo, commit: commit, at: endpoint)
         let (head, address, target) = try ask(start, at: endpoint, AskOptions(isHead: true), cancellation)
         let found: HubFileMetadata
-        do throws(ExchangeFailure) { found = try metadata(head, leads: target != nil) } catch { throw silence(error) }
+        do throws(ExchangeFailure) { found = try metadata(head, leads: target != nil) } catch { throw unusable(error) }
         guard found.commit == commit else { throw .refused(.otherCommit(found.commit)) }
         return LocatedFile(metadata: found, content: target ?? address)
     }

@@ -108,7 +108,7 @@ public enum HubSilence: Sendable, Hashable, CustomStringConvertible {
     /// One clause without a full stop.
     public var description: String {
         switch self {
-        case .offline: "offline mode is set"
+        case .offline: "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set: unset it to ask the Hub"
         case .noEndpoint: "HF_ENDPOINT is not the URL of a Hub"
         case .network(let words): "the Hub cannot be reached: \(words)"
         case .timeout: "the Hub did not answer in time"
@@ -162,7 +162,7 @@ public enum HubErrorCode: String, Sendable, Hashable, CaseIterable, Error {
     case gated
     /// The token is not valid.
     case invalidToken = "invalid_token"
-    /// The content is not what was asked for.
+    /// The content, or a listing, is not what was asked for, and will not be.
     case digestMismatch = "digest_mismatch"
     /// Too many requests.
     case rateLimited = "rate_limited"

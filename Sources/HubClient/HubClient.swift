@@ -9,6 +9,8 @@ public struct HubAccess: Sendable {
     let clock: HubClock
     let health: HubHealth
     let token: HubToken?
+    /// Where the token comes from; nil for one that was given.
+    let tokenSource: HubTokenSource?
     let isOffline: Bool
     let certificates: (path: String, isFolder: Bool)?
 
@@ -29,7 +31,8 @@ public final class HubClient {
     var clock: HubClock { access.clock }
     var health: HubHealth { access.health }
     var token: HubToken? { access.token }
-    var isOffline: Bool { access.isOffline }
+    /// Whether the environment forbids every request.
+    public var isOffline: Bool { access.isOffline }
     private let handle: EasyHandle?
 
     /// Makes a client.
@@ -51,7 +54,8 @@ public final class HubClient {
         self.init(
             HubAccess(
                 endpoints: endpoints ?? (try? [environment.endpoint.get()]) ?? [], settings: settings, clock: clock,
-                health: health, token: token ?? environment.token, isOffline: environment.isOffline,
+                health: health, token: token ?? environment.token,
+                tokenSource: token == nil ? environment.tokenSource : nil, isOffline: environment.isOffline,
                 certificates: certificates))
     }
 

@@ -61,7 +61,8 @@ extension HubClient {
             counted = state.received
             return true
         }
-        try inRounds(rounds, cancellation) { (endpoint) throws(AskFailure) in
+        let subject = HubSubject(repo: download.repo, revision: download.commit.hex, file: download.file)
+        try inRounds(rounds, about: subject, cancellation) { (endpoint) throws(AskFailure) in
             if state.isTooLong { throw .refused(.otherLength) }
             let attempt = Attempt(endpoint: endpoint, deadline: deadline, speedLimit: speedLimit, cancellation)
             if download.isSmall, state.received < download.size {
@@ -83,14 +84,14 @@ extension HubClient {
         var options = AskOptions()
         options.offset = state.avoidsRanges ? 0 : state.received
         options.deadline = attempt.deadline
-        var refusal: HubRefusal?
+        var refusal: AskFailure?
         let answer: (head: ResponseHead, address: WebAddress, target: WebAddress?)
         do throws(AskFailure) {
             answer = try ask(
                 start, at: attempt.endpoint, options, attempt.cancellation,
                 onHead: { (head) throws(ExchangeFailure) in
                     if head.status == 200 || head.status == 206 {
-                        refusal = download.refusal(try self.metadata(head, leads: false))
+                        refusal = self.refusal(of: download, by: head, leads: false)
                         if refusal != nil { throw .enough }
                     }
                     try state.begin(head, offset: options.offset)
@@ -102,16 +103,19 @@ extension HubClient {
         } catch {
             throw state.isTooLong ? .refused(.otherLength) : error
         }
-        if answer.target != nil {
-            do throws(ExchangeFailure) {
-                refusal = download.refusal(try metadata(answer.head, leads: true))
-            } catch {
-                throw silence(error)
-            }
-        }
-        if let refusal { throw .refused(refusal) }
+        if answer.target != nil { refusal = self.refusal(of: download, by: answer.head, leads: true) }
+        if let refusal { throw refusal }
         if let target = answer.target { return try fetch(target, state, attempt) }
         try state.requireWhole()
+    }
+
+    /// Why what the Hub says of a file is no reason to take it.
+    private func refusal(of download: HubDownload, by head: ResponseHead, leads: Bool) -> AskFailure? {
+        do throws(ExchangeFailure) {
+            return download.refusal(try metadata(head, leads: leads)).map { .refused($0) }
+        } catch {
+            return unusable(error)
+        }
     }
 
     /// Fetches from where the Hub said that the content is.

@@ -15,6 +15,8 @@ public struct HubEnvironment: Sendable {
     public let tokenProblem: HubTokenProblem?
     /// Whether `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` forbids every request.
     public let isOffline: Bool
+    /// Whether `HF_HUB_DISABLE_SYMLINKS` wants revisions without links; clients before 1.9 do not know it.
+    public let disablesLinks: Bool
     /// Certificates to trust in place of the system's: `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` or `SSL_CERT_FILE`; a file, or a
     /// folder of hashed names.
     public let certificates: BytePath?
@@ -32,6 +34,7 @@ public struct HubEnvironment: Sendable {
             endpoint = .failure(error)
         }
         isOffline = isTrue(environment["HF_HUB_OFFLINE"]) || isTrue(environment["TRANSFORMERS_OFFLINE"])
+        disablesLinks = isTrue(environment["HF_HUB_DISABLE_SYMLINKS"])
         certificates = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
             .lazy.compactMap { environment[$0] }.first { !$0.isEmpty }.map { BytePath($0) }
 

@@ -26,29 +26,34 @@ struct Rounds {
 }
 
 extension HubClient {
-    /// Tries something at each endpoint in turn, and again after a while, until it is done, all refuse, or the attempts are
-    /// used up.
+    /// Tries something at each endpoint in turn, and again after a while, until it is done, none of them has anything else to say,
+    /// or the attempts are used up.
     ///
     /// - Throws: `HubFailure`, or what the body's sink threw.
     func inRounds<Result>(
-        _ rounds: Rounds, _ cancellation: Cancellation, _ body: (HubEndpoint) throws(AskFailure) -> Result
+        _ rounds: Rounds, about subject: HubSubject, _ cancellation: Cancellation,
+        _ body: (HubEndpoint) throws(AskFailure) -> Result
     ) throws -> Result {
         if isOffline { throw failure(.offline, 1) }
         guard !endpoints.isEmpty else { throw failure(.noEndpoint, 1) }
-        var refusals = [HubRefusal?](repeating: nil, count: endpoints.count)
+        // What an endpoint says for good.
+        var verdicts = [HubFailure?](repeating: nil, count: endpoints.count)
         var attempt = 0
         while true {
             attempt += 1
-            var silence: HubSilence?
+            var silence: (reason: HubSilence, endpoint: HubEndpoint)?
             // The wait that the most modest of the endpoints asks for.
             var asked: Duration?
-            for (index, endpoint) in endpoints.enumerated() where refusals[index] == nil {
+            for (index, endpoint) in endpoints.enumerated() where verdicts[index] == nil {
                 do throws(AskFailure) {
                     return try body(endpoint)
                 } catch {
                     switch error {
                     case .sink(let own): throw own
-                    case .refused(let reason): refusals[index] = reason
+                    case .refused(let reason):
+                        verdicts[index] = verdict(reason.code, words(reason, subject, at: endpoint), attempt)
+                    case .unusable(let what):
+                        verdicts[index] = verdict(.digestMismatch, HubSilence.malformed(what).description, attempt)
                     case .silent(.cancelled): throw failure(.cancelled, attempt)
                     case .silent(let reason):
                         if silence == nil {
@@ -56,16 +61,19 @@ extension HubClient {
                         } else {
                             asked = min(asked ?? .zero, reason.retryAfter ?? .zero)
                         }
-                        silence = silence ?? reason
+                        silence = silence ?? (reason, endpoint)
                     }
                 }
             }
-            guard let silence else { throw failure(refusals.lazy.compactMap(\.self).first ?? .notFound, attempt) }
+            guard let silence else {
+                throw verdicts.lazy.compactMap(\.self).first ?? failure(.noEndpoint, attempt)
+            }
             if rounds.hasProgressed() { attempt = 0 }
-            if attempt >= settings.attempts { throw failure(silence, attempt) }
+            let failed = failure(silence.reason, attempt, words(silence.reason, at: silence.endpoint))
+            if attempt >= settings.attempts { throw failed }
             let wait = max(backoff(afterAttempt: attempt), asked ?? .zero)
-            if let asked, asked > settings.longestRetryAfter { throw failure(silence, attempt) }
-            if let deadline = rounds.deadline, clock.now() + wait >= deadline { throw failure(silence, attempt) }
+            if let asked, asked > settings.longestRetryAfter { throw failed }
+            if let deadline = rounds.deadline, clock.now() + wait >= deadline { throw failed }
             clock.sleep(wait, cancellation)
             if cancellation.isCancelled { throw failure(.cancelled, attempt) }
         }
@@ -78,15 +86,13 @@ extension HubClient {
         return min(wait * (1 + clock.jitter() / 4), settings.longestBackoff)
     }
 
-    private func failure(_ silence: HubSilence, _ attempt: Int) -> HubFailure {
+    private func failure(_ silence: HubSilence, _ attempt: Int, _ words: String? = nil) -> HubFailure {
         HubFailure(
-            code: silence.code, detail: silence.description, attempt: max(attempt, 1), attempts: settings.attempts,
-            retryAfter: silence.retryAfter)
+            code: silence.code, detail: words ?? silence.description, attempt: max(attempt, 1),
+            attempts: settings.attempts, retryAfter: silence.retryAfter)
     }
 
-    private func failure(_ refusal: HubRefusal, _ attempt: Int) -> HubFailure {
-        HubFailure(
-            code: refusal.code, detail: refusal.description, attempt: attempt, attempts: settings.attempts,
-            retryAfter: nil)
+    private func verdict(_ code: HubErrorCode, _ words: String, _ attempt: Int) -> HubFailure {
+        HubFailure(code: code, detail: words, attempt: attempt, attempts: settings.attempts, retryAfter: nil)
     }
 }

@@ -17,7 +17,7 @@ package enum HubJSON: Sendable, Hashable {
     /// Reads one value and nothing behind it, strictly by RFC 8259; an object must not name a key twice.
     ///
     /// - Parameter bytes: bounded by the caller.
-    /// - Throws: `ExchangeFailure.malformed`, with an offset.
+    /// - Throws: `ExchangeFailure.malformed`, with an offset, or `network` where it is cut off.
     init(_ bytes: [UInt8]) throws(ExchangeFailure) {
         var reader = JSONReader(bytes: bytes)
         self = try reader.value(depth: 0)
@@ -55,7 +55,11 @@ private struct JSONReader {
     let bytes: [UInt8]
     var position = 0
 
-    var failure: ExchangeFailure { .malformed("not JSON at byte \(position)") }
+    /// What ends too early may have been cut off on the way; anything else was sent so.
+    var failure: ExchangeFailure {
+        position < bytes.count
+            ? .malformed("not JSON at byte \(position)") : .network("the answer ended after \(position) bytes")
+    }
     private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
 
     mutating func skipSpace() {

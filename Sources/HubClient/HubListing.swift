@@ -51,11 +51,12 @@ extension HubClient {
         _ repo: RepoID, revision: String, cancellation: Cancellation = Cancellation()
     ) throws -> HubRepoInfo {
         let path = "/api/\(repo.type.plural)/\(repo.name)/revision/\(percentEncoded(revision.utf8))"
-        return try inRounds(Rounds(), cancellation) { (endpoint) throws(AskFailure) in
+        let subject = HubSubject(repo: repo, revision: revision)
+        return try inRounds(Rounds(), about: subject, cancellation) { (endpoint) throws(AskFailure) in
             guard let address = endpoint.address(of: path) else { throw .refused(.revisionNotFound) }
             let page = try page(address, at: endpoint, cancellation)
             guard let commit = page.json["sha"]?.text.flatMap({ CommitHash($0) }) else {
-                throw .silent(.malformed("repo information without a commit"))
+                throw .unusable("repo information without a commit")
             }
             // A revision that is a commit cannot be another one.
             if let wanted = CommitHash(revision), wanted != commit { throw .refused(.otherCommit(commit)) }
@@ -78,19 +79,20 @@ extension HubClient {
     ) throws -> [HubTreeFile] {
         let path =
             "/api/\(repo.type.plural)/\(repo.name)/tree/\(commit.hex)?recursive=true&expand=false"
-        return try inRounds(Rounds(), cancellation) { (endpoint) throws(AskFailure) in
+        let subject = HubSubject(repo: repo, revision: commit.hex)
+        return try inRounds(Rounds(), about: subject, cancellation) { (endpoint) throws(AskFailure) in
             guard let start = endpoint.address(of: path) else { throw .refused(.unaskableName) }
             var listing = Listing(settings: settings)
             var next: WebAddress? = start
             var seen: Set<WebAddress> = []
             while let address = next {
-                guard seen.insert(address).inserted else { throw .silent(.malformed("pages in a circle")) }
-                guard seen.count <= settings.pages else { throw .silent(.malformed("more pages than are accepted")) }
+                guard seen.insert(address).inserted else { throw .unusable("pages in a circle") }
+                guard seen.count <= settings.pages else { throw .unusable("more pages than are accepted") }
                 let page = try page(address, at: endpoint, cancellation)
                 do throws(ExchangeFailure) {
                     try listing.add(page.json)
                 } catch {
-                    throw silence(error)
+                    throw unusable(error)
                 }
                 next = page.next
             }
@@ -105,12 +107,15 @@ extension HubClient {
         let limit = settings.pageBytes
         var body: [UInt8] = []
         let options = AskOptions(deadline: clock.now() + settings.pageTimeout)
+        var isTooLong = false
         let (head, answered, target) = try ask(
             address, at: endpoint, options, cancellation, onHead: requireIdentity
         ) { (_, bytes) throws(ExchangeFailure) in
-            guard body.count + bytes.count <= limit else { throw .malformed("a page larger than is accepted") }
+            isTooLong = body.count + bytes.count > limit
+            guard !isTooLong else { throw .enough }
             for index in bytes.indices { body.append(bytes[index]) }
         }
+        if isTooLong { throw .unusable("a page larger than is accepted") }
         guard target == nil else { throw .silent(.unsafeRedirect("it leads away from the Hub")) }
         do throws(ExchangeFailure) {
             let json = try HubJSON(body)
@@ -120,7 +125,7 @@ extension HubClient {
             }
             return (json, next)
         } catch {
-            throw silence(error)
+            throw unusable(error)
         }
     }
 }

@@ -33,7 +33,8 @@ extension HubClient {
         deadline: ContinuousClock.Instant, cancellation: Cancellation = Cancellation()
     ) throws -> [UInt8] {
         precondition(!range.isEmpty && range.upperBound <= file.size, "a range outside of its file")
-        return try inRounds(Rounds(deadline: deadline), cancellation) { (endpoint) throws(AskFailure) in
+        let subject = HubSubject(repo: repo, revision: commit.hex, file: file.path)
+        return try inRounds(Rounds(deadline: deadline), about: subject, cancellation) { (endpoint) throws(AskFailure) in
             let found = try locate(file.path, repo: repo, commit: commit, at: endpoint, cancellation)
             guard found.metadata.etag == file.etag else { throw .refused(.otherEtag(found.metadata.etag)) }
             if let size = found.metadata.size, size != file.size { throw .refused(.otherLength) }

@@ -9,6 +9,18 @@ public final class HubSpeedLimit: Sendable {
     /// When the bytes that came so far are paid for.
     private let paidUntil = Mutex<ContinuousClock.Instant?>(nil)
 
+    private static let current = Mutex<HubSpeedLimit?>(nil)
+
+    /// The limit of this process: who asks for the same one shares it, whatever cache the download is for.
+    public static func ofProcess(bytesPerSecond: UInt64) -> HubSpeedLimit {
+        current.withLock { current in
+            if let current, current.bytesPerSecond == max(1, bytesPerSecond) { return current }
+            let limit = HubSpeedLimit(bytesPerSecond: bytesPerSecond)
+            current = limit
+            return limit
+        }
+    }
+
     /// Makes a limit.
     ///
     /// - Parameter bytesPerSecond: 0 counts as 1.

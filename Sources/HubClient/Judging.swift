@@ -10,6 +10,11 @@ extension ExchangeFailure {
     }
 }
 
+/// An answer that came whole and says what no Hub says: it is not asked for again.
+func unusable(_ failure: ExchangeFailure) -> AskFailure {
+    if case .malformed(let what) = failure { .unusable(what) } else { silence(failure) }
+}
+
 /// An exchange that failed, as a reason for no answer.
 func silence(_ failure: ExchangeFailure) -> AskFailure {
     switch failure {
@@ -51,6 +56,8 @@ extension HubClient {
         case 401, 403, 404, 410, 451:
             guard isHub else { throw .silent(.malformed("the content's host answered \(head.status)")) }
             throw .refused(refusal(head))
+        // What a Hub does not understand it will not understand the next time; 416 is about a range, which need not be asked for.
+        case 400..<500 where isHub && head.status != 416 && head.status != 425: throw .unusable("status \(head.status)")
         default: throw .silent(.malformed("status \(head.status)"))
         }
     }

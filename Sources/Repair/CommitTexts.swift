@@ -19,16 +19,49 @@ struct CommitTexts {
         place.steps.reached(.manifestWritten)
     }
 
+    /// Writes `refs/<revision>`. What is in its way is in no file's way.
+    ///
+    /// - Returns: what is in the way, and what helps.
+    /// - Throws: `SystemCallFailure` for a disk that is full or fails.
+    func refProblem(_ revision: BytePath, _ commit: CommitHash) throws(SystemCallFailure) -> String? {
+        let name = "refs/\(revision.display)"
+        do throws(SystemCallFailure) {
+            try writeRef(revision, to: commit)
+            return nil
+        } catch {
+            let remedy: String
+            if error.isPermission || error.isReadOnly {
+                remedy = "a fetch by the cache's owner sets it"
+            } else if error.isTaken || error.errno == SystemCallFailure.notAFolderNumber
+                || error.errno == SystemCallFailure.isAFolderNumber || error.isNotEmpty
+            {
+                remedy =
+                    "another ref has a part of its name, which a folder and a file cannot both have: remove the one that is not "
+                    + "needed from 'refs', or name the commit"
+            } else if error.isLink {
+                remedy = "a symbolic link stands where none may be: see what it is for, and remove it"
+            } else {
+                throw error
+            }
+            return "the files are here, but '\(name)' could not be set to \(commit.short) (\(error.reason)): \(remedy)"
+        }
+    }
+
     /// `refs/<revision>`: the commit's 40 digits and nothing else.
-    func writeRef(_ revision: BytePath, to commit: CommitHash) throws(SystemCallFailure) {
-        let folder = try place.makeFolders(BytePath("refs").appending(revision.parent))
+    private func writeRef(_ revision: BytePath, to commit: CommitHash) throws(SystemCallFailure) {
+        let parent = BytePath("refs").appending(revision.parent)
         let name = revision.lastComponent
         let content = Array(commit.hex.utf8)
-        if try folder.statIfPresent(name)?.kind == .regular,
+        if let folder = try place.folders.openIfPresent(parent),
+            try folder.statIfPresent(name)?.kind == .regular,
             let file = try? folder.open(name, options: .keepAccessTime), try file.readAll(limit: 64) == content
         {
             return
         }
+        guard place.isOwn else {
+            throw SystemCallFailure(call: "open", errno: SystemCallFailure.deniedNumber, subject: parent)
+        }
+        let folder = try place.makeFolders(parent)
         let temporary = BytePath("\(name.text).\(randomDigits()).tmp")
         try write(
             content, to: name, through: temporary, in: folder, permissions: place.folders.stat.permissions & 0o666)

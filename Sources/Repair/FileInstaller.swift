@@ -1,6 +1,7 @@
 internal import Digests
 internal import HubCache
 internal import HubClient
+internal import Ledger
 internal import LinuxIO
 internal import Removal
 internal import Synchronization
@@ -17,10 +18,13 @@ final class FileInstaller: Sendable {
     let progress: TransferProgress
     /// Who asked for the files can stop it, and the first failure does.
     let cancellation: Cancellation
+    /// Whether what is new gets no link.
+    let keepsFiles: Bool
+    let ledger: Ledger
     private let space: SpaceGuard
-    private let state = Mutex<State>(State())
+    let state = Mutex<State>(State())
 
-    private struct State {
+    struct State {
         /// Held from the first transfer to the end of the job.
         var slot: DownloadSlots.Slot?
         var bytesFetched: UInt64 = 0
@@ -28,6 +32,10 @@ final class FileInstaller: Sendable {
         var model: (permissions: UInt16, gid: UInt32)?
         /// The blobs that had partial downloads when this was looked up, and how much of them.
         var partials: [BytePath: [UInt64]]?
+        /// Those with nothing in them, which nobody goes on with.
+        var emptyPartials: [BytePath: [DirectoryEntry]] = [:]
+        /// The digests that an earlier check found wrong, once they were looked up.
+        var wrongDigests: RememberedDigests?
         /// What has new names, and is not synced yet.
         var changedFolders: Set<BytePath> = []
     }
@@ -35,13 +43,18 @@ final class FileInstaller: Sendable {
     /// Bytes that came over the network.
     var bytesFetched: UInt64 { state.withLock(\.bytesFetched) }
 
+    /// - Parameters:
+    ///   - files: the revision's files as far as they are known, which tell how it was written.
+    ///   - ledger: remembers what an earlier check found wrong.
     init(
-        place: RepoPlace, commit: CommitHash, settings: RepairSettings, twins: LocalTwins,
-        progress: TransferProgress, cancellation: Cancellation
+        place: RepoPlace, commit: CommitHash, files: [WantedFile] = [], settings: RepairSettings, twins: LocalTwins,
+        ledger: Ledger = .disabled, progress: TransferProgress, cancellation: Cancellation
     ) {
         self.place = place
         self.commit = commit
         self.settings = settings
+        self.ledger = ledger
+        keepsFiles = !settings.makesLinks || place.keepsFiles(commit, of: files)
         self.twins = twins
         self.progress = progress
         self.cancellation = Cancellation(within: cancellation)
@@ -57,6 +70,8 @@ final class FileInstaller: Sendable {
         case length
         /// A file is right when its digest is: for repair.
         case digest
+        /// The same, and what is here is known to be damaged and nobody's work: it may be replaced whatever its length.
+        case damage
     }
 
     /// Makes sure that a file is here and linked.
@@ -69,9 +84,7 @@ final class FileInstaller: Sendable {
     func install(_ wanted: WantedFile, _ care: Care, from hub: HubClient?) throws(RepairFailure) -> RepairMeans {
         progress.begin(file: wanted.path)
         do {
-            let means =
-                try place.keepsFiles(commit)
-                ? installedPlain(wanted, care, hub) : installed(wanted, care, hub)
+            let means = try brought(wanted, care, hub)
             progress.finish(file: wanted.path, bytes: wanted.size, wasTransferred: means == .fetched)
             // What took long to fetch shall not be lost with the names of what comes after it.
             if wanted.size >= Self.longSize { try synchronizeFolders() }
@@ -106,13 +119,12 @@ final class FileInstaller: Sendable {
     /// - Throws: `RepairFailure`, when another job is at work already or there is not enough room.
     func reserveRoom(for files: [WantedFile]) throws {
         let partials = try partials()
-        // Files that are no links share nothing.
-        let isShared = !place.keepsFiles(commit)
         var (need, total): (UInt64, UInt64) = (0, 0)
         var seen: Set<BytePath> = []
         for file in files {
             total = total.addingUpTo(file.size)
-            guard try !isHere(file), !isShared || seen.insert(file.etag).inserted,
+            // Files that are no links share nothing.
+            guard try isLacking(file), keepsFiles || seen.insert(file.etag).inserted,
                 twins.candidates(for: file, in: place, besides: nil).isEmpty
             else { continue }
             let present = partials[file.etag]?.filter { $0 <= file.size }.max() ?? 0
@@ -141,40 +153,32 @@ final class FileInstaller: Sendable {
         return found
     }
 
-    /// The partial downloads that can be gone on with: looked up once, since a folder with many files takes its time.
-    private func partials() throws -> [BytePath: [UInt64]] {
-        if let partials = state.withLock(\.partials) { return partials }
-        var partials: [BytePath: [UInt64]] = [:]
-        for entry in try place.folders.openIfPresent("blobs")?.listDirectory().entries ?? [] {
-            if let etag = PartialFile.etag(ofResumable: entry) { partials[etag, default: []].append(entry.stat.size) }
-        }
-        state.withLock { [partials] in $0.partials = partials }
-        return partials
-    }
-
-    /// Whether a file of that length is where it belongs.
-    private func isHere(_ wanted: WantedFile) throws -> Bool {
-        guard place.keepsFiles(commit) else { return try place.blob(wanted.etag).content?.size == wanted.size }
-        let stat = try place.folders.statIfPresent(plainPath(of: wanted))
-        return stat?.kind == .regular && stat?.size == wanted.size
-    }
-
-    private func plainPath(of wanted: WantedFile) -> BytePath {
-        BytePath("snapshots").appending(commit.hex).appending(wanted.path)
-    }
-
     func fileOfRepo(_ wanted: WantedFile) -> FileOfRepo {
         FileOfRepo(repo: place.repo, commit: commit, path: wanted.path, etag: wanted.etag)
     }
 
+    private func brought(_ wanted: WantedFile, _ care: Care, _ hub: HubClient?) throws -> RepairMeans {
+        switch try place.spot(of: wanted, at: commit) {
+        case .file: try installedPlain(wanted, care, hub)
+        case .free where keepsFiles: try installedPlain(wanted, care, hub)
+        // A client that makes no links, too, leaves one that is there.
+        case .free, .link: try installed(wanted, care, hub)
+        }
+    }
+
     private func installed(_ wanted: WantedFile, _ care: Care, _ hub: HubClient?) throws -> RepairMeans {
         let link = SnapshotLink(place: place, commit: commit)
-        try link.requireFreePlace(wanted)
-        if care == .length, try isHere(wanted), try link.isRight(wanted) { return .present }
+        if care == .length, try isPresent(wanted) { return .present }
         let (locks, hasWaited) = try lock(wanted)
         defer { withExtendedLifetime(locks) {} }
         place.steps.reached(.locked)
         let found = try place.blob(wanted.etag)
+        if case .other(let stat) = found, stat.kind == .directory {
+            throw RepairFailure(
+                occupied:
+                    "'\(wanted.path.display)' has no place: 'blobs/\(wanted.etag.display)' is a directory; move it away "
+                    + "first")
+        }
         if try isRight(
             found.content, wanted, care,
             open: { () throws(SystemCallFailure) in
@@ -193,30 +197,53 @@ final class FileInstaller: Sendable {
         return means
     }
 
-    /// Where a client could make no links, the revision has files of its own: so does what is put there.
+    /// A file that is no link to a blob. What somebody may have written is never replaced: only what has the right length and
+    /// other content, where a revision has such files, and what is damaged.
     private func installedPlain(_ wanted: WantedFile, _ care: Care, _ hub: HubClient?) throws -> RepairMeans {
-        let path = plainPath(of: wanted)
-        if care == .length, try isHere(wanted) { return .present }
+        let path = SnapshotSpot.path(of: wanted, at: commit)
+        if care == .length, try isPresent(wanted) { return .present }
         let (locks, _) = try lock(wanted)
         defer { withExtendedLifetime(locks) {} }
         place.steps.reached(.locked)
-        let stat = try place.folders.statIfPresent(path)
-        if let stat, stat.kind != .regular {
-            throw RepairFailure(
-                .inUse, "'\(wanted.path.display)' is a \(stat.kind.word) and no file: move it away first")
-        }
-        if try isRight(stat, wanted, care, open: { () throws(SystemCallFailure) in try place.open(path) }) {
+        var here: FileStat?
+        if case .file(let stat) = try place.spot(of: wanted, at: commit) { here = stat }
+        if try isRight(here, wanted, care, open: { () throws(SystemCallFailure) in try place.open(path) }) {
             return .present
         }
-        let source = Source(hub: hub, mayBeBegun: true)
-        return try bringContent(wanted, source, besides: stat?.key) { partial in
-            let folder = try place.makeFolders(path.parent)
-            let model = try stat.map { ($0.permissions, $0.gid) } ?? model()
-            try partial.publish(as: wanted.path.lastComponent, in: folder, permissions: model.0, gid: model.1)
-            place.steps.reached(.blobPublished)
-            note(changed: path.parent)
-            note(changed: "blobs")
+        if let here, !mayReplace(here, wanted, care) {
+            let difference =
+                here.size == wanted.size
+                ? "other content than the Hub's" : "\(here.size) bytes in place of the Hub's \(wanted.size)"
+            throw RepairFailure(
+                occupied:
+                    "'\(wanted.path.display)' is a file of its own with \(difference): it stays as it is; move it "
+                    + "away to get the Hub's")
         }
+        let put = { (partial: PartialFile) throws in
+            let folder = try self.place.makeFolders(path.parent)
+            // Whoever wrote to it meanwhile keeps what was written.
+            let now = try folder.statIfPresent(wanted.path.lastComponent)
+            guard here.map({ now?.isSameVersion(as: $0) ?? true }) ?? (now == nil) else {
+                throw RepairFailure(occupied: "'\(wanted.path.display)' was changed at this moment: it stays as it is")
+            }
+            let model = try here.map { ($0.permissions, $0.gid) } ?? self.model()
+            try partial.publish(as: wanted.path.lastComponent, in: folder, permissions: model.0, gid: model.1)
+            self.place.steps.reached(.blobPublished)
+            self.note(changed: path.parent)
+            self.note(changed: "blobs")
+        }
+        // The repo may have it for other revisions, which have links.
+        let blob = try place.blob(wanted.etag)
+        if let stat = blob.content, stat.size == wanted.size,
+            try copy(stat, wanted, put, open: { () throws(SystemCallFailure) in try place.open(wanted.etag, blob) })
+        {
+            return .copied
+        }
+        return try bringContent(wanted, Source(hub: hub, mayBeBegun: true), besides: here?.key, publish: put)
+    }
+
+    private func mayReplace(_ here: FileStat, _ wanted: WantedFile, _ care: Care) -> Bool {
+        keepsFiles && (here.size == wanted.size || here.size == 0 && care != .length || care == .damage)
     }
 
     /// Waits for the locks of a blob, and so for whoever is fetching it.
@@ -250,7 +277,7 @@ final class FileInstaller: Sendable {
         open: () throws(SystemCallFailure) -> OwnedDescriptor
     ) throws -> Bool {
         guard let stat, stat.size == wanted.size else { return false }
-        if care == .length { return true }
+        if care == .length, !isKnownWrong(stat, wanted) { return true }
         var digest = StreamingDigest(wanted.digest.algorithm, length: wanted.size)
         do {
             try PartialFile.read(try open(), stat, wanted.size, cancellation) { digest.update($0) }
@@ -272,7 +299,9 @@ final class FileInstaller: Sendable {
         _ wanted: WantedFile, _ source: Source, besides: FileKey?, publish: (PartialFile) throws -> Void
     ) throws -> RepairMeans {
         for twin in twins.candidates(for: wanted, in: place, besides: besides) {
-            if try copy(twin, wanted, publish) { return .copied }
+            let isCopied = try copy(
+                twin.stat, wanted, publish, open: { () throws(SystemCallFailure) in try twin.open() })
+            if isCopied { return .copied }
         }
         guard let hub = source.hub else {
             throw RepairFailure(.entryNotFound, "'\(wanted.path.display)' is nowhere else on this machine")
@@ -282,12 +311,15 @@ final class FileInstaller: Sendable {
     }
 
     /// - Returns: false when it is not what its name says, or cannot be read.
-    private func copy(_ twin: Twin, _ wanted: WantedFile, _ publish: (PartialFile) throws -> Void) throws -> Bool {
-        guard let source = try? twin.open() else { return false }
+    private func copy(
+        _ stat: FileStat, _ wanted: WantedFile, _ publish: (PartialFile) throws -> Void,
+        open: () throws(SystemCallFailure) -> OwnedDescriptor
+    ) throws -> Bool {
+        guard let source = try? open() else { return false }
         let partial = try PartialFile.make(for: wanted, in: place)
         do {
             let isRead = try partial.fill(
-                from: source, twin.stat, wanted, cancellation,
+                from: source, stat, wanted, cancellation,
                 requireRoom: { try space.requireRoom(for: wanted.size) },
                 progress: { progress.advance(file: wanted.path, to: $0) })
             guard isRead, try partial.isRight(wanted) else {
@@ -307,16 +339,19 @@ final class FileInstaller: Sendable {
     ) throws {
         // Nothing is transferred for an empty file, and the Hub is not asked either.
         if wanted.size > 0 { try takeSlot() }
+        try removeEmptyPartials(of: wanted)
         var partial = mayBeBegun ? try PartialFile.resume(for: wanted, in: place, cancellation) : nil
         try space.requireRoom(for: wanted.size - (partial?.present ?? 0))
         let start = ContinuousClock.now
         settings.event(.downloadStarted(fileOfRepo(wanted), bytes: wanted.size, present: partial?.present ?? 0))
         do {
-            // What was here may be wrong, and a transfer may have gone wrong unnoticed: each is tried once more.
+            // What was here may be wrong, a transfer may have gone wrong unnoticed, and others may clean up: each is tried once
+            // more.
             for attempt in 1...2 {
                 let current = try partial ?? PartialFile.make(for: wanted, in: place)
-                try transfer(wanted, hub, into: current)
-                if try current.isRight(wanted) {
+                partial = nil
+                let isWhole = try transfer(wanted, hub, into: current)
+                if try isWhole && current.isRight(wanted) {
                     do {
                         try publish(current)
                     } catch let failure as SystemCallFailure where failure.isFull {
@@ -329,13 +364,16 @@ final class FileInstaller: Sendable {
                     return
                 }
                 current.remove()
-                partial = nil
-                if attempt == 2 {
-                    throw RepairFailure(
+                guard attempt == 2 else { continue }
+                throw isWhole
+                    ? RepairFailure(
                         .digestMismatch,
                         "what the Hub gives for '\(wanted.path.display)' is not \(wanted.digest.hex) "
                             + "(attempt \(attempt) of 2)")
-                }
+                    : RepairFailure(
+                        .incompleteDownload,
+                        "another program takes the partial download of '\(wanted.path.display)' away: let no "
+                            + "'hf cache prune' run beside it (attempt \(attempt) of 2)")
             }
         } catch {
             let failure = RepairFailure(error, at: place.repo.folder.display)
@@ -344,9 +382,11 @@ final class FileInstaller: Sendable {
         }
     }
 
-    private func transfer(_ wanted: WantedFile, _ hub: HubClient, into partial: PartialFile) throws {
+    /// - Returns: false when somebody took the partial download away.
+    private func transfer(_ wanted: WantedFile, _ hub: HubClient, into partial: PartialFile) throws -> Bool {
         progress.resume(file: wanted.path, at: partial.present)
-        if partial.length == wanted.size { return }
+        if partial.length == wanted.size { return !partial.isGone }
+        let looked = Mutex(monotonicNanoseconds())
         let download = HubDownload(
             repo: place.repo, commit: commit, file: wanted.path, etag: wanted.etag, size: wanted.size,
             offset: partial.present)
@@ -356,10 +396,15 @@ final class FileInstaller: Sendable {
                 progress: { [progress] in progress.advance(file: wanted.path, to: $0) },
                 into: { [space] bytes in
                     try space.watch(bytes.count)
+                    if Self.isDue(looked), partial.isGone { throw TakenAway() }
                     try partial.append(bytes)
                 })
             try partial.flush()
             count(partial)
+            return !partial.isGone
+        } catch is TakenAway {
+            count(partial)
+            return false
         } catch {
             count(partial)
             let failure = RepairFailure(error, at: place.repo.folder.display)
@@ -372,6 +417,18 @@ final class FileInstaller: Sendable {
             }
             if isInTheWay || partial.length == 0 { partial.remove() }
             throw failure
+        }
+    }
+
+    private struct TakenAway: Error {}
+
+    /// Whether it is time to look whether the partial download is still there: four times a second.
+    private static func isDue(_ looked: borrowing Mutex<UInt64>) -> Bool {
+        let now = monotonicNanoseconds()
+        return looked.withLock { last in
+            guard now - last >= 250_000_000 else { return false }
+            last = now
+            return true
         }
     }
 
@@ -388,6 +445,7 @@ final class FileInstaller: Sendable {
         }
         let model = try model()
         try partial.publish(as: wanted.etag, permissions: model.permissions, gid: model.gid)
+        twins.note(wanted.etag, in: place.repo.folder)
         note(changed: "blobs")
     }
 }

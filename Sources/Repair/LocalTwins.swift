@@ -2,6 +2,7 @@ internal import CacheScan
 internal import HubCache
 internal import LinuxIO
 internal import Removal
+internal import Synchronization
 
 /// A file on this machine that should have the content that is wanted.
 struct Twin: Sendable {
@@ -20,14 +21,61 @@ struct Twin: Sendable {
     }
 }
 
+/// Which repos have a blob of which name: each folder is listed once, however many files are wanted.
+private final class TwinIndex: Sendable {
+    struct Place: Sendable, Hashable {
+        /// Which cache.
+        var root: Int
+        /// The repo's folder.
+        var folder: BytePath
+    }
+
+    private let roots: [CacheRoot]
+    /// Empty until it is asked.
+    private let known = Mutex<[BytePath: [Place]]?>(nil)
+
+    init(roots: [CacheRoot]) { self.roots = roots }
+
+    func places(of etag: BytePath) -> [Place] {
+        known.withLock { known in
+            if known == nil { known = Self.listed(roots) }
+            return known?[etag] ?? []
+        }
+    }
+
+    func note(_ etag: BytePath, in folder: BytePath) {
+        known.withLock { known in
+            let place = Place(root: 0, folder: folder)
+            if known?[etag]?.contains(place) != true { known?[etag, default: []].append(place) }
+        }
+    }
+
+    private static func listed(_ roots: [CacheRoot]) -> [BytePath: [Place]] {
+        var found: [BytePath: [Place]] = [:]
+        for (index, root) in roots.enumerated() {
+            guard let top = try? root.open(.empty, options: [.directory, .keepAccessTime]),
+                let repos = try? top.names(ofKinds: [.directory])
+            else { continue }
+            for repo in repos.map(\.name).sorted() where RepoID(folder: repo) != nil {
+                guard let blobs = try? root.open(repo.appending("blobs"), options: [.directory, .keepAccessTime]),
+                    let names = try? blobs.names(ofKinds: [.regular, .symlink])
+                else { continue }
+                for (name, _) in names where BlobEntryName(name) == .blob {
+                    found[name, default: []].append(Place(root: index, folder: repo))
+                }
+            }
+        }
+        return found
+    }
+}
+
 /// Finds blobs of the same name in other repos, in other watched caches of the same owner, and payloads in the shared store.
 ///
 /// A name proves nothing: the content is hashed while it is copied.
 struct LocalTwins: Sendable {
     /// The cache that something is wanted in, then the others.
     let roots: [CacheRoot]
-    /// The repo folders of each.
-    private let repos: [[BytePath]]
+    private let index: TwinIndex
 
     init(target: CacheRoot, others: [CacheRoot]) {
         roots =
@@ -37,14 +85,11 @@ struct LocalTwins: Sendable {
                     && Self.isNoLessReadable($0.stat, than: target.stat, bits: 0o011)
                     && Self.isAboveNoLessReadable($0, target)
             }
-        repos = roots.map { root in
-            guard let folder = try? root.open(.empty, options: [.directory, .keepAccessTime]),
-                let listing = try? folder.listDirectory()
-            else { return [] }
-            return listing.entries.filter { $0.stat.kind == .directory && RepoID(folder: $0.name) != nil }
-                .map(\.name).sorted()
-        }
+        index = TwinIndex(roots: roots)
     }
+
+    /// Takes that a repo of the target has a blob now.
+    func note(_ etag: BytePath, in folder: BytePath) { index.note(etag, in: folder) }
 
     /// What a copy gives away to others, they could have read where it comes from.
     private static func isNoLessReadable(_ source: FileStat, than target: FileStat, bits: UInt16) -> Bool {
@@ -82,16 +127,14 @@ struct LocalTwins: Sendable {
     /// The lengths that files of a name have, for a content whose length is not known.
     func lengths(of etag: BytePath, in place: RepoPlace) -> Set<UInt64> {
         var found: Set<UInt64> = []
-        for (index, root) in roots.enumerated() {
-            for folder in repos[index] {
-                let location = folder.appending("blobs").appending(etag)
-                guard let stat = try? root.stat(at: location) else { continue }
-                if stat.kind == .regular { found.insert(stat.size) }
-                if stat.kind == .symlink, let target = Self.payload(of: location, in: root),
-                    let payload = try? root.stat(at: target)
-                {
-                    found.insert(payload.size)
-                }
+        for place in index.places(of: etag) {
+            let (root, location) = (roots[place.root], place.folder.appending("blobs").appending(etag))
+            guard let stat = try? root.stat(at: location) else { continue }
+            if stat.kind == .regular { found.insert(stat.size) }
+            if stat.kind == .symlink, let target = Self.payload(of: location, in: root),
+                let payload = try? root.stat(at: target)
+            {
+                found.insert(payload.size)
             }
         }
         return found
@@ -106,6 +149,7 @@ struct LocalTwins: Sendable {
         var found: [Twin] = []
         var seen: Set<FileKey> = besides.map { [$0] } ?? []
         let own = place.repo.folder
+        let places = index.places(of: wanted.etag)
         for (index, root) in roots.enumerated() {
             let hasStore = CacheScan(root: root).hasStore()
             func add(_ location: BytePath) {
@@ -118,8 +162,8 @@ struct LocalTwins: Sendable {
                 found.append(Twin(root: root, location: location, stat: stat))
             }
             if hasStore, let payload = wanted.xetHash { add(StoreInventory.location(of: payload)) }
-            for folder in repos[index] where index > 0 || folder != own {
-                let location = folder.appending("blobs").appending(wanted.etag)
+            for place in places where place.root == index && (index > 0 || place.folder != own) {
+                let location = place.folder.appending("blobs").appending(wanted.etag)
                 guard let stat = try? root.stat(at: location) else { continue }
                 if stat.kind == .regular {
                     add(location)

@@ -123,7 +123,7 @@ final class PartialFile: Sendable {
 
     /// Whether nobody else can be writing it. What cannot be told is in use, but for names that are only written under the blob's
     /// lock, which is held here.
-    private static func isClosed(_ file: borrowing OwnedDescriptor, _ entry: DirectoryEntry) -> Bool {
+    static func isClosed(_ file: borrowing OwnedDescriptor, _ entry: DirectoryEntry) -> Bool {
         guard let kind = try? file.filesystem().kind else { return false }
         if kind.hasTrustworthyLeases {
             switch file.probeOpenElsewhere() {
@@ -291,6 +291,9 @@ final class PartialFile: Sendable {
         try publish(as: etag, in: blobs, permissions: permissions, gid: gid)
         steps.reached(.blobPublished)
     }
+
+    /// Whether somebody took its name away: `hf cache prune` does that to downloads that run.
+    var isGone: Bool { (try? file.stat().linkCount) == 0 }
 
     /// Takes it away.
     func remove() { _ = try? blobs.unlinkIfPresent(name) }

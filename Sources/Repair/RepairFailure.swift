@@ -10,12 +10,23 @@ public struct RepairFailure: Error, Sendable, Hashable, CustomStringConvertible 
     public let message: String
     /// The `errno` of the system call that failed, where one did.
     public let errno: Int32?
+    /// Whether something that is not ours stands in one file's place, so that other files can be brought all the same.
+    let isOccupied: Bool
 
     /// Makes a failure with a code.
     public init(_ code: HubErrorCode, _ message: String) {
         self.code = code
         self.message = message
         errno = nil
+        isOccupied = false
+    }
+
+    /// A file that something else stands in the place of.
+    init(occupied message: String) {
+        code = .inUse
+        self.message = message
+        errno = nil
+        isOccupied = true
     }
 
     /// A failed system call, told with what helps against its kind.
@@ -23,6 +34,7 @@ public struct RepairFailure: Error, Sendable, Hashable, CustomStringConvertible 
     /// - Parameter place: where it happened, for a person.
     public init(_ failure: SystemCallFailure, at place: String) {
         errno = failure.errno
+        isOccupied = false
         if failure.isFull {
             code = .insufficientDisk
             message = "\(place): \(failure.description): the disk, or a quota, is full; see 'hfjanitor plan'"
@@ -60,6 +72,7 @@ public struct RepairFailure: Error, Sendable, Hashable, CustomStringConvertible 
         code = nil
         message = "\(place): \(error)"
         errno = nil
+        isOccupied = false
     }
 
     /// Any error of a step, as a failure.

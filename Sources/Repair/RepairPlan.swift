@@ -42,6 +42,10 @@ public struct PlannedRepair: Sendable, Hashable {
     public var isMissing: Bool {
         findings.allSatisfy { [.missingShard, .missingFile, .danglingLink].contains($0) }
     }
+    /// Whether what is here can be nobody's work: it is cut short, or no file of its format.
+    var isDamaged: Bool {
+        findings.contains { [.truncated, .headerInvalid, .lfsPointer, .htmlContent].contains($0) }
+    }
     let wanted: WantedFile?
     /// The file that the findings are about.
     let content: FileKey?
@@ -95,7 +99,9 @@ struct RepairPlanner {
                         .leave(reason: reason))
                 }
         }
-        let manifest = WantedFile.manifest(of: commit, in: place).map { files in
+        let files = WantedFile.manifest(of: commit, in: place)
+        let keepsFiles = files.map { place.keepsFiles(commit, of: $0) } ?? false || !repairer.settings.makesLinks
+        let manifest = files.map { files in
             Dictionary(files.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
         }
         let twins = repairer.twins
@@ -107,6 +113,8 @@ struct RepairPlanner {
                 FileOfRepo(repo: repo, commit: commit, path: path, etag: etag), codes, .fetch, wanted: wanted,
                 content: findings.lazy.compactMap(\.content).first)
             if let reason = codes.lazy.compactMap(Self.reason).first {
+                item.action = .leave(reason: reason)
+            } else if let reason = Self.reason(item, commit, place, keepsFiles: keepsFiles) {
                 item.action = .leave(reason: reason)
             } else if manifest != nil, wanted == nil {
                 item.action = .leave(reason: "the revision has no such file on the Hub")
@@ -139,6 +147,16 @@ struct RepairPlanner {
         let found = try? place.blob(wanted.etag)
         if found?.content?.size == wanted.size, !codes.contains(where: Self.isAboutContent) { return .relink }
         return twins.candidates(for: wanted, in: place, besides: found?.content?.key).isEmpty ? .fetch : .copy
+    }
+
+    /// Why a file that is no link is left alone: somebody may have edited it.
+    private static func reason(
+        _ item: PlannedRepair, _ commit: CommitHash, _ place: RepoPlace, keepsFiles: Bool
+    ) -> String? {
+        guard let wanted = item.wanted, case .file(let here)? = try? place.spot(of: wanted, at: commit),
+            !keepsFiles || !item.isDamaged && here.size != wanted.size && here.size > 0
+        else { return nil }
+        return "it is a file of its own, which somebody may have edited: move it away to get the Hub's"
     }
 
     /// Whether the bytes themselves are wrong, and not only where they are.

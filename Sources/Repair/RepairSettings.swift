@@ -19,6 +19,8 @@ public struct RepairSettings: Sendable {
     public var speedLimit: HubSpeedLimit?
     /// How long somebody else's download of the same file is waited for.
     public var longestWait = Duration.seconds(24 * 3600)
+    /// Whether revisions get links to their blobs, and not files of their own: see `HF_HUB_DISABLE_SYMLINKS`.
+    public var makesLinks = true
     /// Whether a repo folder that is a link to elsewhere may be written to.
     public var allowsLinkedFolder: @Sendable (LinkedFolder) -> Bool = { _ in false }
     /// Is asked to see to it that so many bytes are free before a download is refused for want of them.
@@ -41,7 +43,7 @@ public struct RepairSettings: Sendable {
         estimateMargin = policy.repair.estimateMargin
         maximumDownloads = policy.repair.maxConcurrentDownloads
         attempts = policy.repair.attempts
-        speedLimit = policy.repair.rate.map { HubSpeedLimit(bytesPerSecond: $0) }
+        speedLimit = policy.repair.rate.map { HubSpeedLimit.ofProcess(bytesPerSecond: $0) }
         allowsLinkedFolder = { cache.lists($0) }
     }
 }

@@ -69,8 +69,10 @@ public struct Repairer: Sendable {
     }
 
     func place(of repo: RepoID) throws -> RepoPlace {
-        try RepoPlace(
+        let place = try RepoPlace(
             repo, in: root, makes: false, allowsLinkedFolder: settings.allowsLinkedFolder, steps: steps)
+        try place.requireOwn()
+        return place
     }
 
     /// What could be done about what was found.
@@ -218,20 +220,21 @@ private final class RepairJob {
 
     func repair(_ item: PlannedRepair, asksHub: Bool) throws(RepairFailure) -> (RepairMeans, WantedFile) {
         do {
-            let installer = try self.installer ?? makeInstaller()
-            self.installer = installer
+            let care: FileInstaller.Care = item.isDamaged ? .damage : .digest
             if let wanted = item.wanted {
-                let means = try installer.install(wanted, .digest, from: asksHub ? hub : nil)
+                let installer = try madeInstaller()
+                let means = try installer.install(wanted, care, from: asksHub ? hub : nil)
                 try installer.synchronizeFolders()
                 return (means, wanted)
             }
-            if let found = try fromThisMachine(item, installer) { return found }
+            if let found = try fromThisMachine(item, try madeInstaller()) { return found }
             guard asksHub else { throw RepairFailure(.entryNotFound, "the Hub was not asked") }
             guard let wanted = try listed()[item.file.path] else {
                 throw RepairFailure(
                     .entryNotFound, "the Hub has no '\(item.file.path.display)' at this revision")
             }
-            let means = try installer.install(wanted, .digest, from: hub)
+            let installer = try madeInstaller()
+            let means = try installer.install(wanted, care, from: hub)
             try installer.synchronizeFolders()
             return (means, wanted)
         } catch {
@@ -243,10 +246,7 @@ private final class RepairJob {
     func contentKey(of wanted: WantedFile) throws(RepairFailure) -> FileKey? {
         do {
             guard let place = installer?.place else { return nil }
-            if place.keepsFiles(key.commit) {
-                return try place.folders.statIfPresent(
-                    BytePath("snapshots").appending(key.commit.hex).appending(wanted.path))?.key
-            }
+            if case .file(let stat) = try place.spot(of: wanted, at: key.commit) { return stat.key }
             return try place.blob(wanted.etag).content?.key
         } catch {
             throw RepairFailure(error, at: key.repo.folder.display)
@@ -274,12 +274,19 @@ private final class RepairJob {
         let found = Dictionary(
             files.compactMap { WantedFile($0) }.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
         listing = found
+        // How the revision was written shows now; nothing was fetched without the listing.
+        installer = nil
         return found
     }
 
-    private func makeInstaller() throws -> FileInstaller {
-        FileInstaller(
-            place: try repairer.place(of: key.repo), commit: key.commit, settings: repairer.settings,
-            twins: repairer.twins, progress: repairer.progress, cancellation: repairer.cancellation)
+    private func madeInstaller() throws -> FileInstaller {
+        if let installer { return installer }
+        let place = try repairer.place(of: key.repo)
+        let files = WantedFile.manifest(of: key.commit, in: place) ?? listing.map { Array($0.values) } ?? []
+        let made = FileInstaller(
+            place: place, commit: key.commit, files: files, settings: repairer.settings, twins: repairer.twins,
+            ledger: repairer.ledger, progress: repairer.progress, cancellation: repairer.cancellation)
+        installer = made
+        return made
     }
 }

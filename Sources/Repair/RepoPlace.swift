@@ -11,7 +11,9 @@ struct RepoPlace: Sendable {
     let folders: RepoFolders
     let steps: RepairSteps
     private let linked: [LinkedFolder]
-    private let plainCommits: Set<CommitHash>
+    private let refs: [Ref]
+    /// What each revision had when the folder was opened, by the paths in the repo.
+    private let snapshots: [CommitHash: [BytePath: FileStat]]
     /// The blobs that revisions linked to when the folder was opened.
     let linkedBlobs: Set<BytePath>
     /// Whether the folder is a link to elsewhere, so that its links do not end in this cache's store.
@@ -47,21 +49,34 @@ struct RepoPlace: Sendable {
         if linked.isEmpty, inventory.stat.kind == .symlink {
             throw RepairFailure(.inUse, "'\(repo.folder.display)' is a link that leads out of the cache")
         }
-        plainCommits = Set(
-            inventory.snapshots.filter { snapshot in
-                !snapshot.files.isEmpty && snapshot.files.allSatisfy { $0.stat.kind == .regular }
-            }.compactMap(\.commit))
+        snapshots = Dictionary(
+            inventory.snapshots.compactMap { snapshot in
+                snapshot.commit.map { commit in
+                    (
+                        commit,
+                        Dictionary(snapshot.files.map { ($0.path, $0.stat) }, uniquingKeysWith: { first, _ in first })
+                    )
+                }
+            }, uniquingKeysWith: { first, _ in first })
+        refs = inventory.refs
         linkedBlobs = Set(
             inventory.snapshots.flatMap(\.files).compactMap { file in
                 if case .blob(let name) = file.link { name } else { nil }
             })
         folders = try RepoFolders(root: root, inventory: inventory)
-        guard folders.stat.uid == effectiveUser() else {
-            throw RepairFailure(
-                SystemCallFailure(
-                    call: "open", errno: SystemCallFailure.deniedNumber, subject: repo.folder),
-                at: root.path.display)
-        }
+    }
+
+    /// Whether the folder is this user's. Into another one's nothing is put: its owner could not replace or remove it.
+    var isOwn: Bool { folders.stat.uid == effectiveUser() }
+
+    /// Refuses another user's folder.
+    ///
+    /// - Throws: `RepairFailure`, a lack of permission.
+    func requireOwn() throws(RepairFailure) {
+        guard !isOwn else { return }
+        throw RepairFailure(
+            SystemCallFailure(call: "open", errno: SystemCallFailure.deniedNumber, subject: repo.folder),
+            at: root.path.display)
     }
 
     /// Opens a folder of the repo, making it and those above it with the mode and group of the repo's.
@@ -94,8 +109,21 @@ struct RepoPlace: Sendable {
         }
     }
 
-    /// Whether a revision has files and no links.
-    func keepsFiles(_ commit: CommitHash) -> Bool { plainCommits.contains(commit) }
+    /// Whether a client that makes no links has written a revision: of the files that the Hub lists some are here as files of the
+    /// right length, and none as a link. What else lies in the folder says nothing.
+    func keepsFiles(_ commit: CommitHash, of wanted: [WantedFile]) -> Bool {
+        guard let here = snapshots[commit] else { return false }
+        var hasFile = false
+        for file in wanted {
+            guard let stat = here[file.path] else { continue }
+            if stat.kind == .symlink { return false }
+            hasFile = hasFile || stat.kind == .regular && stat.size == file.size
+        }
+        return hasFile
+    }
+
+    /// The commit that a ref names; nil when it is not here or names none.
+    func commit(ofRef name: BytePath) -> CommitHash? { refs.first { $0.name == name }?.commit }
 
     /// Opens a file of the repo for reading.
     func open(_ path: BytePath) throws(SystemCallFailure) -> OwnedDescriptor {

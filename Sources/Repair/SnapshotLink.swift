@@ -26,7 +26,7 @@ struct SnapshotLink {
         let path = folder(of: wanted).appending(wanted.path.lastComponent)
         guard let stat = try place.folders.statIfPresent(path), stat.kind != .symlink else { return }
         throw RepairFailure(
-            .inUse, "'\(wanted.path.display)' is a \(stat.kind.word) of its own and no link: move it away first")
+            occupied: "'\(wanted.path.display)' is a \(stat.kind.word) of its own and no link: move it away first")
     }
 
     /// Whether the file is linked to its blob.

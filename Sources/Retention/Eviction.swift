@@ -74,7 +74,7 @@ struct Eviction {
         let nodes = run.nodes(entry)
         var freedNow: [StorageGraph.NodeID] = []
         let bytes = run.releases[entry.cache].release(nodes, freeing: &freedNow)
-            .addingWithin(run.ownBytes(entry))
+            .addingUpTo(run.ownBytes(entry))
         // What holds no content at all is what its folders are.
         let isUseful = !freedNow.isEmpty || (nodes.isEmpty && bytes > 0)
         if isUseful, let reserved = run.reservedKeeper(entry.cache, losing: bytes) {
@@ -131,7 +131,7 @@ struct Eviction {
             }
             needed.sort { $0.turn < $1.turn }
             let unit = needed + [item]
-            let total = unit.reduce(bytes) { $0.addingWithin(run.ownBytes(run.catalogue.entries[$1.place])) }
+            let total = unit.reduce(bytes) { $0.addingUpTo(run.ownBytes(run.catalogue.entries[$1.place])) }
             if let reserved = run.reservedKeeper(cache, losing: total) {
                 run.restore(item.place)
                 for other in needed { isBuffered.insert(other.place) }
@@ -140,7 +140,7 @@ struct Eviction {
             }
             for other in unit {
                 let own = run.ownBytes(run.catalogue.entries[other.place])
-                let gain = other.place == item.place ? bytes.addingWithin(own) : own
+                let gain = other.place == item.place ? bytes.addingUpTo(own) : own
                 run.settle(other.place, run.pressureRules[other.rule], bytes: gain, reason(&run))
             }
             if isReached(&run) { break }

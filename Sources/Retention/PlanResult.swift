@@ -17,7 +17,7 @@ extension PlanRun {
         var left = releases
         for record in kept where !isGone[record.place] {
             let entry = catalogue.entries[record.place]
-            let bytes = left[entry.cache].release(nodes(entry)).addingWithin(ownBytes(entry))
+            let bytes = left[entry.cache].release(nodes(entry)).addingUpTo(ownBytes(entry))
             left[entry.cache].restore(nodes(entry))
             let reasons = inOrder(record.reasons)
             plans[entry.cache].kept.append(
@@ -60,9 +60,9 @@ extension PlanRun {
         for action in sequence where action.hub != .unasked {
             guard let place = catalogue.place(of: action.item) else { continue }
             let entry = catalogue.entries[place]
-            let bytes = left[entry.cache].release(nodes(entry)).addingWithin(ownBytes(entry))
+            let bytes = left[entry.cache].release(nodes(entry)).addingUpTo(ownBytes(entry))
             let space = spaceOfCache[entry.cache]
-            free[space] = free[space].addingWithin(bytes)
+            free[space] = free[space].addingUpTo(bytes)
         }
         for cache in plans.indices { plans[cache].freeBytesIfRefused = free[spaceOfCache[cache]] }
     }
@@ -111,7 +111,7 @@ extension PlanRun {
                 for item in plans[cache].kept where item.reasons.first?.by == keeper {
                     guard let place = catalogue.place(of: item.item) else { continue }
                     let entry = catalogue.entries[place]
-                    let freed = left[cache].release(nodes(entry)).addingWithin(ownBytes(entry))
+                    let freed = left[cache].release(nodes(entry)).addingUpTo(ownBytes(entry))
                     bytes[keeper, default: 0] += freed
                     total += freed
                 }
@@ -119,7 +119,7 @@ extension PlanRun {
         }
         var parts = bytes.filter { $0.value > 0 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
             .map { "\(byteText($0.value)) \($0.key.participle)" }
-        let size = caches.reduce(UInt64(0)) { $0.addingWithin(sizes[$1]) }
+        let size = caches.reduce(UInt64(0)) { $0.addingUpTo(sizes[$1]) }
         if size > total { parts.append("\(byteText(size - total)) that no rule takes or others hold") }
         var text = parts.isEmpty ? "nothing is left to remove" : parts.joined(separator: ", ")
         if bytes[.irreplaceable, default: 0] > 0 {

@@ -99,7 +99,7 @@ struct PlanRun {
             let entry = catalogue.entries[place]
             var keepers = cheapKeepers(place, rule, newest)
             if keepers.isEmpty {
-                let bytes = ownBytes(entry).addingWithin(release(place))
+                let bytes = ownBytes(entry).addingUpTo(release(place))
                 if let reserved = reservedKeeper(entry.cache, losing: bytes) {
                     keepers = [reserved]
                 } else {
@@ -349,7 +349,7 @@ extension PlanRun {
         isGone[place] = true
         sizes[entry.cache] = sizes[entry.cache].subtractingWithin(bytes)
         let space = spaceOfCache[entry.cache]
-        spaces[space].free = spaces[space].free.addingWithin(bytes)
+        spaces[space].free = spaces[space].free.addingUpTo(bytes)
         let hub = asksHub(entry) ? planner.caches[entry.cache].revisions[entry.index].hub : nil
         sequence.append(
             PlannedAction(

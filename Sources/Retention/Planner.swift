@@ -144,12 +144,6 @@ extension Timestamp {
 }
 
 extension UInt64 {
-    /// The sum, or the most that there is.
-    func addingWithin(_ other: UInt64) -> UInt64 {
-        let (sum, overflow) = addingReportingOverflow(other)
-        return overflow ? .max : sum
-    }
-
     /// The difference, or nothing.
     func subtractingWithin(_ other: UInt64) -> UInt64 { self > other ? self - other : 0 }
 }

@@ -62,7 +62,7 @@ struct SharedSpace: Sendable {
     func target(whenFree free: UInt64) -> UInt64? {
         var target = floors.filter { free < $0.least }.map(\.target).max()
         if let room {
-            let wanted = (least ?? 0).addingWithin(room)
+            let wanted = (least ?? 0).addingUpTo(room)
             if free < wanted { target = max(target ?? 0, wanted) }
         }
         return target
@@ -71,7 +71,7 @@ struct SharedSpace: Sendable {
     /// What is shown as the target: the one in force, or the one that would be once the floor is broken.
     var shownTarget: UInt64? {
         if let target = target(whenFree: freeAtFirst) { return target }
-        if let room { return (least ?? 0).addingWithin(room) }
+        if let room { return (least ?? 0).addingUpTo(room) }
         return floors.max { ($0.least, $0.target) < ($1.least, $1.target) }?.target
     }
 }

@@ -17,7 +17,8 @@ struct Fetch: ParsableCommand {
             Patterns are those of huggingface_hub: * crosses folders, a pattern that ends in / means everything below.
 
             Exit status: 0 all of it is here; 65 the Hub gives other content than it says; 66 no such repo or revision; 69 the \
-            Hub cannot be reached; 73 no room, or cannot write; 75 another download is running; 77 gated, or no permission; 78 \
+            Hub cannot be reached; 73 no room, or cannot write; 75 another download is running, or something of your own stands in \
+            a file's place and was left alone; 77 gated, or no permission; 78 \
             policy file wrong.
             """)
 
@@ -32,19 +33,27 @@ struct Fetch: ParsableCommand {
             var how: String
         }
 
+        struct Left: Encodable {
+            var file: String
+            var reason: String
+        }
+
         var schema = "hfjanitor.fetch/1"
         var repo: String
         var revision: String
         var commit: String?
         var path: String?
         var files: [File] = []
+        /// What stands in the place of a file and was left alone.
+        var left: [Left]?
+        var warnings: [String]?
         var bytes: UInt64 = 0
         var bytesFetched: UInt64 = 0
         var errorCode: String?
         var errorMessage: String?
 
         enum CodingKeys: String, CodingKey {
-            case schema, repo, revision, commit, path, files, bytes
+            case schema, repo, revision, commit, path, files, left, warnings, bytes
             case bytesFetched = "bytes_fetched"
             case errorCode = "error_code"
             case errorMessage = "error_message"
@@ -57,8 +66,10 @@ struct Fetch: ParsableCommand {
             let request = FetchRequest(
                 repo: repo, revision: revision, include: named.include, exclude: named.exclude)
             var opened = try OpenedCaches(caches, needing: .rules)
+            var made: [BytePath] = []
+            defer { Self.removeEmpty(made) }
             if opened.roots.isEmpty, let path = opened.absentDefault {
-                try Self.makeCache(path)
+                made = try Self.makeCache(path)
                 opened = try OpenedCaches(caches, needing: .rules)
             }
             guard
@@ -71,22 +82,28 @@ struct Fetch: ParsableCommand {
             let session = try HubSession(opened, caches)
             let progress = TransferProgress()
             let fetcher = Fetcher(
-                root: root, others: opened.roots, settings: session.settings(of: root, opened), progress: progress,
+                root: root, others: opened.roots, settings: session.settings(of: root, opened),
+                ledger: openLedger(besides: opened.roots), progress: progress,
                 cancellation: Interruption.cancellation)
             var document = Document(repo: request.repo.description, revision: request.revision)
-            let line = TransferLine(progress)
+            let line = ProgressLine(progress)
             defer { line.end() }
             do {
                 let outcome = try fetcher.fetch(request, from: session.client)
                 line.end()
                 document.take(outcome, in: root)
+                outcome.warnings.forEach { Terminal.complain(displayText(of: $0)) }
+                let left = outcome.left.sorted { $0.key < $1.key }.map(\.value)
+                document.errorCode = left.first?.code?.rawValue
+                document.errorMessage = left.first?.message
+                left.forEach { Terminal.complain(displayText(of: $0.message)) }
                 if caches.json {
                     try printJSON(document)
                 } else {
                     Terminal.complain(Self.summary(request, outcome))
                     if let path = document.path { Terminal.print(displayText(of: path)) }
                 }
-                return .good
+                return left.first?.exitStatus ?? .good
             } catch let error as RepairFailure {
                 line.end()
                 if caches.json {
@@ -95,16 +112,35 @@ struct Fetch: ParsableCommand {
                     try printJSON(document)
                 }
                 let code = error.code.map { "\($0.rawValue): " } ?? ""
-                throw CommandFailure(status: error.exitStatus, message: code + displayText(of: error.message))
+                let rest =
+                    error.code == .downloadCancelled ? "; what came so far stays, and the next run goes on with it" : ""
+                throw CommandFailure(status: error.exitStatus, message: code + displayText(of: error.message) + rest)
             }
         }
     }
 
-    private static func makeCache(_ path: BytePath) throws {
+    /// - Returns: the folders that were not there, the deepest first.
+    private static func makeCache(_ path: BytePath) throws -> [BytePath] {
+        var made: [BytePath] = []
+        var folder = path
+        while !folder.isEmpty, !FileManager.default.fileExists(atPath: folder.text) {
+            made.append(folder)
+            folder = folder.parent
+        }
         do {
             try FileManager.default.createDirectory(atPath: path.text, withIntermediateDirectories: true)
         } catch {
             throw CommandFailure(status: .cannotWrite, message: "cannot make the cache '\(path.display)': \(error)")
+        }
+        return made
+    }
+
+    /// Takes folders away that were made for what then did not come; what has anything in it stays.
+    private static func removeEmpty(_ folders: [BytePath]) {
+        for path in folders {
+            guard let parent = try? OwnedDescriptor.open(trustedPath: path.parent, options: .directory),
+                (try? parent.removeFolder(path.lastComponent)) != nil
+            else { return }
         }
     }
 
@@ -123,5 +159,9 @@ extension Fetch.Document {
         files = outcome.files.map { File(file: $0.path.text, bytes: $0.bytes, how: $0.means.rawValue) }
         bytes = outcome.files.reduce(0) { $0.addingUpTo($1.bytes) }
         bytesFetched = outcome.bytesFetched
+        if !outcome.left.isEmpty {
+            left = outcome.left.sorted { $0.key < $1.key }.map { Left(file: $0.key.text, reason: $0.value.message) }
+        }
+        if !outcome.warnings.isEmpty { warnings = outcome.warnings }
     }
 }

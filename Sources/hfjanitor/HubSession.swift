@@ -10,6 +10,7 @@ import Retention
 /// What a command that asks the Hub for content works with.
 struct HubSession {
     let client: HubClient
+    private let clients: @Sendable () -> HubClient
     private let policy: Policy
     private let options: CacheOptions
 
@@ -17,7 +18,8 @@ struct HubSession {
     init(_ opened: OpenedCaches, _ options: CacheOptions) throws {
         policy = opened.loaded.policy
         self.options = options
-        client = try Self.clients(policy)()
+        clients = try Self.clients(policy)
+        client = clients()
     }
 
     /// What makes clients, one for each thread, that all ask where the policy says, else where the environment does.
@@ -45,6 +47,7 @@ struct HubSession {
     /// What the policy says of work in a cache; what came so far always stays for the next run.
     func settings(of root: CacheRoot, _ opened: OpenedCaches) -> RepairSettings {
         var settings = RepairSettings(policy, of: opened.policy(of: root), on: root)
+        settings.makesLinks = !HubEnvironment(environment: Terminal.environment).disablesLinks
         settings.event = { event in
             if case .downloadJoined(let file) = event {
                 Terminal.complain("'\(file.path.display)' is being fetched by another process: waiting for it")
@@ -52,25 +55,22 @@ struct HubSession {
         }
         if policy.mode == .enforce {
             let policies = opened.roots.filter { $0.filesystem.id == root.filesystem.id }.map { opened.policy(of: $0) }
-            settings.makeRoom = { [options] free in
+            settings.makeRoom = { [options, clients] free in
                 let room = policies.room(toFree: free, of: root.filesystem.totalBytes)
-                Self.makeRoom(room, on: root.filesystem.id, options)
+                Self.makeRoom(room, on: root.filesystem.id, options, clients)
             }
         }
         return settings
     }
 
     /// Carries the policy's plan out once on a filesystem, so that so much is free above its floor.
-    private static func makeRoom(_ bytes: UInt64, on filesystem: UInt64, _ options: CacheOptions) {
+    private static func makeRoom(
+        _ bytes: UInt64, on filesystem: UInt64, _ options: CacheOptions, _ clients: () -> HubClient
+    ) {
         do {
             let session = try RetentionSession(
                 options, room: bytes, on: filesystem, isActing: true, needsMemory: true)
-            let environment = HubEnvironment(
-                environment: Terminal.environment,
-                tokenFile: CacheLocator(environment: Terminal.environment).tokenFile)
-            let hub = HubQuestioner(
-                client: HubClient(environment: environment, health: HubHealth()),
-                cancellation: Interruption.cancellation)
+            let hub = HubQuestioner(client: clients(), cancellation: Interruption.cancellation)
             let text = PlanText(caches: session.gathered)
             _ = session.enforcer.enforce(askHub: hub.ask) { event in
                 if case .removed(let action, _) = event { Terminal.complain("to make room: " + text.line(action)) }

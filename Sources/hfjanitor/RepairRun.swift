@@ -12,9 +12,12 @@ struct RepairRun {
     private let opened: OpenedCaches
     private let options: CacheOptions
     private let ledger: Ledger
+    private let socket: String?
 
-    init(_ opened: OpenedCaches, _ options: CacheOptions) {
+    /// - Parameter socket: the daemon's control socket, where the command line names it.
+    init(_ opened: OpenedCaches, _ options: CacheOptions, socket: String? = nil) {
         self.opened = opened
+        self.socket = socket
         self.options = options
         ledger = openLedger(besides: opened.roots)
     }
@@ -31,7 +34,8 @@ struct RepairRun {
     func plan(_ reports: [CacheReport], triesAgain: Bool) throws -> [(cache: BytePath, items: [PlannedRepair])] {
         try reports.map { report in
             let root = try root(of: report)
-            let settings = RepairSettings(opened.loaded.policy, of: opened.policy(of: root), on: root)
+            var settings = RepairSettings(opened.loaded.policy, of: opened.policy(of: root), on: root)
+            settings.makesLinks = !HubEnvironment(environment: Terminal.environment).disablesLinks
             let repairer = Repairer(root: root, others: opened.roots, settings: settings, ledger: ledger)
             return (report.path, repairer.plan(report, triesAgain: triesAgain))
         }
@@ -40,6 +44,13 @@ struct RepairRun {
     /// Does it. The lines go out as things happen, unless a document was asked for.
     func repair(_ reports: [CacheReport], triesAgain: Bool) throws -> [(cache: BytePath, results: [RepairResult])] {
         let session = try HubSession(opened, options)
+        // Partial downloads are read again, and files that are copied: that is no use of them.
+        let broken = reports.flatMap(\.repos).filter { repo in
+            !repo.findings.isEmpty || repo.revisions.contains { !$0.findings.isEmpty }
+        }
+        let announcement =
+            broken.isEmpty ? nil : AnnouncedReads.begin(broken.compactMap(\.repo), depth: .digests, socket: socket)
+        defer { announcement?.cancel() }
         var done: [(BytePath, [RepairResult])] = []
         for report in reports {
             let root = try root(of: report)
@@ -48,7 +59,7 @@ struct RepairRun {
                 root: root, others: opened.roots, settings: session.settings(of: root, opened), ledger: ledger,
                 progress: progress, cancellation: Interruption.cancellation)
             let plan = repairer.plan(report, triesAgain: triesAgain)
-            let line = TransferLine(progress)
+            let line = ProgressLine(progress)
             defer { line.end() }
             let results = repairer.repair(plan, from: session.client) { result in
                 if !options.json { line.over { Terminal.print(Self.line(result)) } }

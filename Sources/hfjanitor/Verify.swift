@@ -65,8 +65,8 @@ struct Verify: ParsableCommand {
             var reports = try work.reports(of: targets)
             var repaired: [RepairResult] = []
             if repair {
-                repaired = try RepairRun(opened, caches).repair(reports, triesAgain: !targets.isEmpty).flatMap(
-                    \.results)
+                repaired = try RepairRun(opened, caches, socket: socket.socket)
+                    .repair(reports, triesAgain: !targets.isEmpty).flatMap(\.results)
                 if !repaired.isEmpty { reports = try work.reports(of: targets) }
             }
             let summary = VerificationSummary(

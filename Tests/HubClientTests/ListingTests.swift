@@ -161,6 +161,63 @@ import Testing
         }
     }
 
+    /// What was sent whole and is no listing will not be one the next time.
+    @Test(arguments: [
+        "[{\"path\": \"../a\"}]", "{\"error\": 1}", "[1]", "<html>", "[] x",
+        "[{\"path\": \"a\", \"type\": \"file\", \"size\": 99999999999999999999, \"oid\": \"x\"}]",
+    ]) func whatCannotChangeIsNotAskedForAgain(body: String) throws {
+        try withHub { (hub, _) throws in
+            let clock = TestClock()
+            try hub.fault("status", ["status": 200], body: body)
+            let failed = try #require(failure { try hub.client(clock: clock).tree(of: repo, commit: hub.commit) })
+            #expect(failed.code == .digestMismatch && failed.attempt == 1 && clock.slept.isEmpty, "\(failed)")
+            #expect(failed.description.hasPrefix("the answer is not a Hub's: "))
+            _ = failure { try hub.client(clock: clock).repoInfo(repo, revision: "main") }
+            #expect(try hub.log().count == 2)
+        }
+    }
+
+    /// What ends in the middle may have been cut off on the way.
+    @Test func whatIsCutOffIsAskedForAgain() throws {
+        try withHub { (hub, _) throws in
+            try hub.fault("status", ["status": 200, "times": 1], body: "[{\"path\": \"a")
+            #expect(try hub.client(clock: TestClock()).tree(of: repo, commit: hub.commit).count == 4)
+        }
+    }
+
+    @Test func failuresTellWhatHelps() throws {
+        try withHub { (hub, _) throws in
+            func told(
+                _ status: Int, _ headers: [String: String], token: String? = "hf_secret", revision: String = "main"
+            ) throws -> String {
+                try hub.clear()
+                try hub.fault("status", ["status": status, "headers": headers])
+                let client = hub.client(environment: ["HF_TOKEN": token ?? ""])
+                let words = failure { try client.repoInfo(repo, revision: revision) }?.description ?? ""
+                #expect(!words.contains("secret"))
+                return words
+            }
+            let gated = ["X-Error-Code": "GatedRepo"]
+            #expect(
+                try told(403, gated).hasSuffix(
+                    "accept its conditions at \(hub.hub)/acme/x with the account of the token in HF_TOKEN"))
+            #expect(try told(401, gated, token: nil).contains("hf auth login"))
+            let invalid = ["X-Error-Message": "Invalid credentials in Authorization header"]
+            #expect(try told(401, invalid).hasPrefix("the token in HF_TOKEN is not valid: make another one at "))
+            #expect(
+                try told(401, [:]).hasPrefix("the Hub has no model/acme/x, or none that the token in HF_TOKEN may see"))
+            #expect(try told(401, [:], token: nil).contains("without a token"))
+            #expect(try told(404, ["X-Error-Code": "RevisionNotFound"], revision: "v9").contains("no revision 'v9'"))
+            #expect(try told(403, [:]).contains("does not allow it"))
+        }
+        let nobody = HubClient(
+            environment: HubEnvironment(environment: ["HF_ENDPOINT": "http://127.0.0.1:1"]), health: HubHealth(),
+            clock: TestClock().clock)
+        let words = failure { try nobody.repoInfo(repo, revision: "main") }?.description
+        #expect(words?.hasPrefix("http://127.0.0.1:1 cannot be reached: ") == true)
+        #expect(words?.contains("HF_ENDPOINT (attempt 5 of 5)") == true)
+    }
+
     @Test func backoffHasALimit() throws {
         try withHub { (hub, _) throws in
             let clock = TestClock()

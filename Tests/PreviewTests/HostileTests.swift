@@ -179,7 +179,7 @@ import Testing
             #expect(try model.run(["acme/x"]).status == 0)
             try model.hub.clear()
             try model.hub.fault("status", ["status": 200, "path": "*/tree/*"], body: list("9223372036854775808"))
-            #expect(model.refusal() == .network)
+            #expect(model.refusal() == .digestMismatch)
         }
     }
 }

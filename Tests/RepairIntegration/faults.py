@@ -40,9 +40,10 @@ CASES: list[tuple[str, str, dict[str, Any], tuple[int, str] | None]] = [
     ("gone repo", "hub", coded("RepoNotFound", 401), (66, "repo_not_found")),
     ("no such revision", "hub", coded("RevisionNotFound"), (66, "revision_not_found")),
     ("other content", "hub", {"kind": "headers", "method": "HEAD", "headers": {"X-Linked-Etag": '"%s"' % ("0" * 64)}, "times": None}, (65, "digest_mismatch")),
-    ("an etag that climbs", "hub", {"kind": "headers", "method": "HEAD", "headers": {"X-Linked-Etag": '"../../../../evil"'}}, None),
-    ("a list that climbs", "tree", {"kind": "status", "status": 200, "body": b'[{"type":"file","path":"../../../evil","size":1,"oid":"%s"}]' % (b"0" * 40)}, None),
-    ("a list without digests", "tree", {"kind": "status", "status": 200, "body": b'[{"type":"file","path":"a","size":1,"oid":"../x"}]'}, None),
+    ("an etag that climbs", "hub", {"kind": "headers", "method": "HEAD", "headers": {"X-Linked-Etag": '"../../../../evil"'}}, (65, "digest_mismatch")),
+    ("a list that climbs", "tree", {"kind": "status", "status": 200, "body": b'[{"type":"file","path":"../../../evil","size":1,"oid":"%s"}]' % (b"0" * 40)}, (65, "digest_mismatch")),
+    ("a list without digests", "tree", {"kind": "status", "status": 200, "body": b'[{"type":"file","path":"a","size":1,"oid":"../x"}]'}, (65, "digest_mismatch")),
+    ("a list that is cut off", "tree", {"kind": "status", "status": 200, "body": b'[{"type":"fi'}, None),
     ("file://", "hub", {"kind": "headers", "method": "HEAD", "headers": {"Location": "file:///etc/passwd"}}, None),
 ]  # fmt: skip
 

@@ -69,10 +69,15 @@ def layout(ground: Ground) -> None:
         fetched(ground, own, ID, *ours)
         again = contents(ground)
         ground.check(not again, f"{what}: fetched again {again}")
-    client, own = Cache(ground, ground.base / "client-d"), Cache(ground, ground.base / "own-d")
-    client.download(ID, kind="dataset")
-    fetched(ground, own, f"dataset/{ID}")
-    same_layout(ground, own, client, "a dataset")
+    odd = {"ünï cöde/a b+c#d%25?.json": b"{}", ".hidden": b"h", "one.txt": b"same", "sub/two.txt": b"same", "x" * 200: b"long"}
+    for kind, how in (("dataset", {}), ("space", {"tags": ["v1.0"]}), ("dataset", {"branch": "refs/convert/parquet"}), ("model", {"branch": "a/b/c"})):
+        id = f"{ID}-{len(how)}"
+        ground.hub.repo(kind, id).commit(odd, **how)
+        revision = how.get("branch") or how.get("tags", ["main"])[0]
+        client, own = (Cache(ground, ground.base / f"{side}-{kind}-{revision.replace('/', '-')}") for side in ("client", "own"))
+        client.download(id, revision=revision, kind=kind)
+        fetched(ground, own, id if kind == "model" else f"{kind}/{id}", "--revision", revision)
+        same_layout(ground, own, client, f"a {kind} at {revision}")
 
 
 @proof(*BOTH)

@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 
 import runner  # noqa: E402
 
-MODULES = ("fetching", "repairing", "crashes", "room", "faults", "together", "twins", "limits", "readiness", "by_itself")
+MODULES = ("fetching", "styles", "leavings", "repairing", "crashes", "room", "faults", "together", "twins", "limits", "readiness", "by_itself")
 
 if __name__ == "__main__":
     sys.exit(runner.main(MODULES))

@@ -28,7 +28,10 @@ def making_room(ground: Ground) -> None:
     ground.check(all(cache.has(id, commit) for id, commit in models.items()), "a policy that observes removed something")
     ground.check(set(before) <= set(cache.tree()), "something is gone")
     acting = ground.policy(text % ("enforce", cache.path), "enforce.yaml")
-    run = cache.janitor("fetch", ID, "--json", "--policy", acting)
+    # Whether the Hub would give back what goes is asked where the policy says, too.
+    with open(acting, "a") as file:
+        file.write("repair: {endpoints: ['%s']}\n" % ground.servers.url)
+    run = cache.janitor("fetch", ID, "--json", "--policy", acting, more={"HF_ENDPOINT": "http://127.0.0.1:9"})
     ground.equal(run.status, 0, f"exit of {run}")
     ground.check("to make room" in run.errors, f"what went is not told: {run.errors}")
     ground.check(not cache.is_whole(ID, wanted), lambda: f"what was wanted: {cache.is_whole(ID, wanted)}")

@@ -129,6 +129,61 @@ struct InstallerTests {
         }
     }
 
+    /// Two caches of one process share what the policy allows.
+    @Test func rateIsOneForTheProcess() {
+        let limit = HubSpeedLimit.ofProcess(bytesPerSecond: 1_000_000)
+        #expect(HubSpeedLimit.ofProcess(bytesPerSecond: 1_000_000) === limit)
+        #expect(HubSpeedLimit.ofProcess(bytesPerSecond: 2_000_000) !== limit)
+    }
+
+    /// What a run has brought is a twin for what comes after it, and is looked for once.
+    @Test func whatCameIsATwin() throws {
+        try withTestCache { cache in
+            let (one, two) = (cache.repo("org/one"), cache.repo("org/two"))
+            let content = Array("what is wanted".utf8)
+            let wanted = try #require(
+                WantedFile(path: "a", etag: BytePath(ReferenceDigest.sha256(content)), size: UInt64(content.count)))
+            let twins = LocalTwins(target: try Ground(cache).root(), others: [])
+            #expect(twins.candidates(for: wanted, in: try Ground(cache).place(two), besides: nil).isEmpty)
+            _ = try one.blob(content)
+            twins.note(wanted.etag, in: one.id.folder)
+            #expect(twins.candidates(for: wanted, in: try Ground(cache).place(two), besides: nil).count == 1)
+        }
+    }
+
+    /// What was written to while its replacement came stays.
+    @Test(arguments: [FileInstaller.Care.length, .digest, .damage])
+    func filesOfTheirOwnStay(care: FileInstaller.Care) throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            let contents = ["a": Array("one".utf8), "b": Array("two".utf8)]
+            let wanted = try contents.map { path, content in
+                try #require(
+                    WantedFile(
+                        path: BytePath(path), etag: BytePath(ReferenceDigest.sha256(content)),
+                        size: UInt64(content.count)))
+            }.sorted { $0.path < $1.path }
+            try cache.repo("org/twins").blob(Array("two".utf8))
+            try repo.plainFile("a", Array("one".utf8), at: commit(1))
+            try repo.plainFile("b", Array("edited by hand".utf8), at: commit(1))
+            let ground = Ground(cache)
+            let installer = FileInstaller(
+                place: try ground.place(repo), commit: try #require(CommitHash(commit(1))), files: wanted,
+                settings: ground.settings, twins: LocalTwins(target: try ground.root(), others: []),
+                progress: TransferProgress(), cancellation: Cancellation())
+            #expect(installer.keepsFiles)
+            #expect(try installer.install(wanted[0], care, from: nil) == .present)
+            if care == .damage {
+                #expect(try installer.install(wanted[1], care, from: nil) == .copied)
+                return
+            }
+            let failure = #expect(throws: RepairFailure.self) { try installer.install(wanted[1], care, from: nil) }
+            #expect(failure?.code == .inUse && failure?.isOccupied == true)
+            #expect(
+                try ground.content(repo.folder.appending("snapshots/\(commit(1))/b")) == Array("edited by hand".utf8))
+        }
+    }
+
     @Test func leftoversOfACrashAreMended() throws {
         try withTestCache { cache in
             let repo = cache.repo()
