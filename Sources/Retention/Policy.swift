@@ -106,7 +106,7 @@ public struct CachePolicy: Sendable, Hashable {
     /// The bytes of `targetFree` on a filesystem of that size; nil: there is no floor.
     public func targetFreeBytes(of total: UInt64) -> UInt64? {
         guard let least = minFree?.bytes(of: total) else { return nil }
-        let implied = least.addingWithin(Amount.partsPerMillion(20_000).bytes(of: total))
+        let implied = least.addingUpTo(Amount.partsPerMillion(20_000).bytes(of: total))
         return max(targetFree?.bytes(of: total) ?? min(implied, total), least)
     }
 
