@@ -103,6 +103,12 @@ public struct CachePolicy: Sendable, Hashable {
         criticalFree?.bytes(of: total) ?? min(5_000_000_000, total / 20)
     }
 
+    /// What has to stay free on a filesystem of that size, and the key that says so.
+    public func floor(of total: UInt64) -> (bytes: UInt64, name: String) {
+        let (critical, least) = (criticalFreeBytes(of: total), minFree?.bytes(of: total) ?? 0)
+        return least > critical ? (least, "min-free") : (critical, "critical-free")
+    }
+
     /// Makes the policy of a cache of which nothing is said.
     public init(path: BytePath? = nil) { self.path = path }
 

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import HubCache
+import Synchronization
 import TestSupport
 import Testing
 
@@ -113,6 +114,10 @@ final class ControlledDaemon {
     private let runtime: BytePath
     private let state: BytePath
     let path: BytePath
+    private let said = Mutex(Data())
+
+    /// What it said on standard error so far.
+    var words: String { said.withLock { String(decoding: $0, as: UTF8.self) } }
 
     /// - Parameter policy: its text.
     init(_ cache: TestCache, policy: String = "mode: observe\n", environment: [String: String] = [:]) throws {
@@ -131,8 +136,10 @@ final class ControlledDaemon {
                 "XDG_STATE_HOME": state.text, "XDG_RUNTIME_DIR": runtime.text, "HF_HUB_OFFLINE": "1",
             ].merging(environment) { $1 })
         // What it says is to be read, or it would wait for that.
-        let handle = program.errors.fileHandleForReading
-        Thread.detachNewThread { _ = handle.readDataToEndOfFile() }
+        let (handle, said) = (program.errors.fileHandleForReading, said)
+        Thread.detachNewThread {
+            while case let more = handle.availableData, !more.isEmpty { said.withLock { $0 += more } }
+        }
         let isReady = wait { self.tryToAsk("GET", "/healthz")?.json["status"] as? String == "ok" }
         try #require(isReady, "the daemon is not ready")
     }
