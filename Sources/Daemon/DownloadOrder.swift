@@ -170,6 +170,10 @@ extension PassOrder {
     func makeRoom(_ free: UInt64, on root: CacheRoot, _ say: @escaping @Sendable (JournalEvent) -> Void) {
         var order = self
         order.room = caches.map(\.policy).room(toFree: free, of: root.filesystem.totalBytes)
+        // Nothing goes for what finds no room even then.
+        guard let outlook = try? order.run(acts: false, say: say),
+            outlook.plan.caches.contains(where: { $0.freeBytesAfter >= free })
+        else { return }
         _ = try? order.run(acts: true, say: say)
     }
 }

@@ -99,14 +99,9 @@ extension DaemonLoop {
     private func begin(
         _ request: DownloadRequest, in cache: WatchedCache, _ known: [Transfer], _ reply: DownloadReply
     ) throws(TransferRefusal) {
-        let limit = inForce.policy.repair.maxConcurrentDownloads
-        let running = transfers.running.filter { $0.number == cache.number && $0.kind == .download }
-        guard running.count < limit else {
-            let names = running.map { words(for: $0) }.joined(separator: ", ")
-            throw TransferRefusal(
-                "download_limit_reached",
-                "\(running.count) of \(limit) downloads are running (\(names)); try again when one is done, or raise "
-                    + "'repair: max-concurrent-downloads'", retryAfter: 60)
+        // By another name it may be one that runs: which commit it is has to be asked first.
+        if !known.contains(where: { $0.kind == .download }) {
+            try requirePlace(besides: transfers.running, in: cache.number)
         }
         guard transfers.running.count < TransferBook.mostRunning, var looker = looker(cache),
             let worker = try? Worker(name: "transfer")
@@ -132,6 +127,18 @@ extension DaemonLoop {
             guard let transfer = loop.transfer(task) else { return }
             loop.take(result, transfer, order)
         }
+    }
+
+    /// - Throws: `TransferRefusal` when as many downloads run in a cache as may.
+    private func requirePlace(besides all: some Sequence<Transfer>, in number: Int) throws(TransferRefusal) {
+        let limit = inForce.policy.repair.maxConcurrentDownloads
+        let running = all.filter { $0.number == number && $0.kind == .download }
+        guard running.count >= limit else { return }
+        let names = running.map { words(for: $0) }.joined(separator: ", ")
+        throw TransferRefusal(
+            "download_limit_reached",
+            "\(running.count) of \(limit) downloads are running (\(names)); try again when one is done, or raise "
+                + "'repair: max-concurrent-downloads'", retryAfter: 60)
     }
 
     /// How the Hub is asked: with somebody's own token, else as the daemon itself does.
@@ -173,6 +180,12 @@ extension DaemonLoop {
                 for (reply, _) in transfer.waiting { join(same, reply) }
                 transfer.waiting = []
                 return end(transfer, refusal: .cancelled)
+            }
+            do throws(TransferRefusal) {
+                try requirePlace(
+                    besides: transfers.running.prefix { $0 !== transfer }, in: transfer.number)
+            } catch {
+                return end(transfer, refusal: error)
             }
             let (task, mailbox) = (transfer.task, mailbox)
             hand(

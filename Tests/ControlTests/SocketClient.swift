@@ -108,19 +108,28 @@ final class SocketConnection {
     }
 }
 
+private final class Words: Sendable {
+    let data = Mutex(Data())
+}
+
 /// A real daemon with a control socket of its own.
 final class ControlledDaemon {
     private let program: StartedProgram
     private let runtime: BytePath
     private let state: BytePath
     let path: BytePath
-    private let said = Mutex(Data())
+    private let said = Words()
 
     /// What it said on standard error so far.
-    var words: String { said.withLock { String(decoding: $0, as: UTF8.self) } }
+    var words: String { said.data.withLock { String(decoding: $0, as: UTF8.self) } }
 
-    /// - Parameter policy: its text.
-    init(_ cache: TestCache, policy: String = "mode: observe\n", environment: [String: String] = [:]) throws {
+    /// - Parameters:
+    ///   - policy: its text.
+    ///   - wrapper: a command that becomes the daemon.
+    init(
+        _ cache: TestCache, policy: String = "mode: observe\n", environment: [String: String] = [:],
+        wrapper: [String] = []
+    ) throws {
         try cache.outer.write("policy.yaml", policy)
         for folder in ["run", "state"] where !cache.outer.exists(BytePath(folder)) {
             try cache.outer.makeFolder(BytePath(folder))
@@ -134,11 +143,11 @@ final class ControlledDaemon {
             ],
             environment: [
                 "XDG_STATE_HOME": state.text, "XDG_RUNTIME_DIR": runtime.text, "HF_HUB_OFFLINE": "1",
-            ].merging(environment) { $1 })
+            ].merging(environment) { $1 }, wrapper: wrapper)
         // What it says is to be read, or it would wait for that.
         let (handle, said) = (program.errors.fileHandleForReading, said)
         Thread.detachNewThread {
-            while case let more = handle.availableData, !more.isEmpty { said.withLock { $0 += more } }
+            while case let more = handle.availableData, !more.isEmpty { said.data.withLock { $0 += more } }
         }
         let isReady = wait { self.tryToAsk("GET", "/healthz")?.json["status"] as? String == "ok" }
         try #require(isReady, "the daemon is not ready")
