@@ -48,8 +48,8 @@ extension Endpoint {
             },
             Endpoint(
                 method: .delete, path: "/api/models",
-                summary: "Removes a repo or revision, unless something keeps it. While a download of it runs, cancels that "
-                    + "instead, and takes away what has come; 'kept' then tells why something of it stays.",
+                summary: "Removes a repo or revision, unless something keeps it. While a download of it runs, cancels "
+                    + "that instead, and takes away what has come; 'kept' then tells why something of it stays.",
                 body: modelParameters, answerSchema: "Removed",
                 problems: [
                     .invalidRequest, .invalidRepoID, .unknownCache, .tooLarge, .notAllowed, .modelNotFound, .pinned,

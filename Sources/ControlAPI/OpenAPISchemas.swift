@@ -213,7 +213,10 @@ enum OpenAPISchemas {
         "hfjanitor.preview/1",
         [
             ("repo", text), ("revision", text), ("commit", commit),
-            ("access", object([("gated", choice(["false", "auto", "manual"])), ("private", flag), ("disabled", flag)])),
+            (
+                "access",
+                object([("gated", choice(["false", "auto", "manual"])), ("private", flag), ("disabled", flag)])
+            ),
             ("files", count), ("bytes", count),
             (
                 "weights",
@@ -297,7 +300,8 @@ enum OpenAPISchemas {
         (
             "Document",
             object([
-                ("openapi", text), ("info", object([("title", text), ("version", text)])), ("paths", map(of: object([]))),
+                ("openapi", text), ("info", object([("title", text), ("version", text)])),
+                ("paths", map(of: object([]))),
                 ("components", object([])),
             ])
         ), ("Text", text), ("Health", object([("status", choice(["ok", "starting"]))])),
@@ -321,8 +325,9 @@ enum OpenAPISchemas {
                                 (
                                     "findings",
                                     list(
-                                        object(finding, optional: findingDetails + [("repo", text), ("commit", commit)])
-                                    )
+                                        object(
+                                            finding,
+                                            optional: findingDetails + [("repo", text), ("commit", commit)]))
                                 ),
                             ]))
                     )

@@ -11,9 +11,9 @@ extension Endpoint {
         [
             Endpoint(
                 method: .post, path: "/api/models/download",
-                summary: "Downloads a revision, or joins the download of it that runs. Answers once it is known that there "
-                    + "are a place and room for it; how far it is, /api/models/status and /api/events tell. Asked for again "
-                    + "after it failed, it goes on with what came.",
+                summary: "Downloads a revision, or joins the download of it that runs. Answers once it is known that "
+                    + "there are a place and room for it; how far it is, /api/models/status and /api/events tell. Asked "
+                    + "for again after it failed, it goes on with what came.",
                 body: modelParameters + fileParameters + [tokenParameter], answerStatus: .accepted,
                 answerSchema: "BegunDownload",
                 problems: [
@@ -37,8 +37,8 @@ extension Endpoint {
             },
             Endpoint(
                 method: .post, path: "/api/models/preview",
-                summary: "What a repo on the Hub is, and whether it fits here: hfjanitor.preview/1. The owner's token is used "
-                    + "only where 'control: allow-fetch' is set.",
+                summary: "What a repo on the Hub is, and whether it fits here: hfjanitor.preview/1. The owner's token "
+                    + "is used only where 'control: allow-fetch' is set.",
                 body: modelParameters + fileParameters + [tokenParameter], answerSchema: "Preview",
                 problems: [
                     .invalidRequest, .invalidRepoID, .unknownCache, .tooLarge, .gated, .invalidToken, .repoNotFound,
@@ -55,8 +55,9 @@ extension Endpoint {
             },
             Endpoint(
                 method: .post, path: "/api/repair",
-                summary: "Begins to repair what is missing or corrupt, of a repo, a revision, a cache or, with no body, "
-                    + "everything: one task a repo that is named, else one a cache. /api/downloads tells what they come to.",
+                summary: "Begins to repair what is missing or corrupt, of a repo, a revision, a cache or, with no "
+                    + "body, everything: one task a repo that is named, else one a cache. /api/downloads tells what "
+                    + "they come to.",
                 body: modelParameters.map { parameter in
                     var parameter = parameter
                     parameter.isRequired = false
@@ -137,7 +138,8 @@ extension Endpoint {
     private static func numbers(_ progress: TransferReport.Progress) -> [(String, JSONValue)] {
         [
             ("bytes", .count(progress.bytes)), ("total_bytes", countOrNull(progress.totalBytes)),
-            ("bytes_per_second", countOrNull(progress.bytesPerSecond)), ("eta_seconds", countOrNull(progress.remaining)),
+            ("bytes_per_second", countOrNull(progress.bytesPerSecond)),
+            ("eta_seconds", countOrNull(progress.remaining)),
         ]
     }
 

@@ -143,7 +143,9 @@ extension DaemonLoop {
 
     /// Somebody does not want what the daemon repairs by itself: it is left alone for a while.
     func postponeOwnRepair(of transfer: Transfer) {
-        guard let repo = transfer.repo, let cache = caches.first(where: { $0.number == transfer.number }) else { return }
+        guard let repo = transfer.repo, let cache = caches.first(where: { $0.number == transfer.number }) else {
+            return
+        }
         cache.repairs[repo.folder]?.next = monotonicNanoseconds() &+ 60 * Timers.minute
     }
 }

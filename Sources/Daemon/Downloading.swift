@@ -226,7 +226,8 @@ extension DaemonLoop {
             transfer.state = .finished
             say(
                 JournalEvent(
-                    .downloadFinished, "\(words(for: transfer)): downloaded, \(ByteWords.text(bytes)) of it transferred",
+                    .downloadFinished,
+                    "\(words(for: transfer)): downloaded, \(ByteWords.text(bytes)) of it transferred",
                     fields(of: transfer, bytes: bytes)))
         // A daemon that stops leaves what came for the next one.
         case .failure where isCancelled && cancellation.isCancelled: transfer.state = .cancelled

@@ -30,7 +30,8 @@ public struct DownloadRequest: Sendable {
         guard let text else { return nil }
         // The problem's words are never the token's.
         guard let token = try? HubToken(cleaning: text) else {
-            throw TransferRefusal("invalid_request", "'hf_token' is empty, too long or has characters that no token has")
+            throw TransferRefusal(
+                "invalid_request", "'hf_token' is empty, too long or has characters that no token has")
         }
         return token
     }
@@ -233,7 +234,8 @@ final class Transfer {
         let perSecond = rate.bytesPerSecond
         let left = total > done ? total - done : 0
         return TransferReport.Progress(
-            start: started, elapsed: Double(monotonicNanoseconds() &- startedAt) / 1e9, bytes: total > 0 ? min(done, total) : done,
+            start: started, elapsed: Double(monotonicNanoseconds() &- startedAt) / 1e9,
+            bytes: total > 0 ? min(done, total) : done,
             totalBytes: total > 0 ? total : nil, bytesPerSecond: perSecond,
             remaining: perSecond.flatMap { $0 > 0 && total > 0 ? left / $0 : nil })
     }

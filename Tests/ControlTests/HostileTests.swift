@@ -97,6 +97,7 @@ import Testing
             let script =
                 "import os,socket,sys; s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(64); "
                 + "os.dup2(s.fileno(),3); os.set_inheritable(3,True); os.environ['LISTEN_FDS']='1'; "
+                + "os.environ['LISTEN_FDNAMES']='control'; "
                 + "os.environ['LISTEN_PID']=str(os.getpid()); os.execv(sys.argv[2],sys.argv[2:])"
             let path = cache.outer.path.appending("run/hfjanitor/control.sock")
             let daemon = try ControlledDaemon(

@@ -284,12 +284,13 @@ import Testing
             holder.executableURL = URL(fileURLWithPath: "/usr/bin/flock")
             holder.arguments = ["--no-fork", lock, "sleep", "600"]
             try holder.run()
-            defer { holder.terminate() }
+            // Children of a test runner may have its signals blocked.
+            defer { kill(holder.processIdentifier, SIGKILL) }
             let isRefused = daemon.wait {
                 daemon.tryToAsk("POST", "/api/models/download", Self.request)?.code == "already_downloading"
             }
             #expect(isRefused)
-            holder.terminate()
+            kill(holder.processIdentifier, SIGKILL)
             holder.waitUntilExit()
             #expect(daemon.wait { daemon.tryToAsk("POST", "/api/models/download", Self.request)?.status == 202 })
             #expect(waitFor("DOWNLOADED", daemon))

@@ -205,7 +205,7 @@ def steering_without_room(ground: Ground) -> None:
     cache = Cache(ground, disk.path / "hub")
     old = cache.model(f"{ORG}/old", 20, days=30)
     kept = cache.model(f"{ORG}/kept", 20, days=20)
-    wanted = cache.publish(ID, {"model.safetensors": os.urandom(40 << 20), "config.json": b"{}"})
+    wanted = cache.publish(ID, {"model.safetensors": os.urandom(52 << 20), "config.json": b"{}"})
     cache.publish(f"{ORG}/huge", {"model.safetensors": os.urandom(95 << 20)})
     daemon, curl = beginning(
         ground, cache, f"pins: [{{repo: {ORG}/kept}}]\n",
