@@ -97,7 +97,10 @@ enum OpenAPISchemas {
                         optional: [
                             (
                                 "watch",
-                                choice(["inotify", "mixed", "polling", "absent", "unresponsive", "read-only"])
+                                choice([
+                                    "inotify", "mixed", "polling", "absent", "unresponsive", "read-only",
+                                    "listed-twice",
+                                ])
                             ), ("free_bytes", count),
                         ]))
             ),

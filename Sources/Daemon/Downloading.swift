@@ -39,6 +39,9 @@ extension DaemonLoop {
     private func requireSameFiles(
         _ transfer: Transfer, _ include: [String], _ exclude: [String]
     ) throws(TransferRefusal) {
+        if transfer.cancellation.isCancelled {
+            throw TransferRefusal("already_downloading", "the download of it is being cancelled", retryAfter: 2)
+        }
         guard transfer.include != include || transfer.exclude != exclude else { return }
         throw TransferRefusal(
             "already_downloading", "other files of this revision are being downloaded: task \(transfer.task)",
@@ -52,6 +55,8 @@ extension DaemonLoop {
             return
         }
         reply.give(.success(BegunTransfer(task: transfer.task, joined: true)))
+        if transfer.isJoined { return }
+        transfer.isJoined = true
         say(
             JournalEvent(
                 .downloadJoined, "\(words(for: transfer)): asked for once more over the control socket",

@@ -184,6 +184,8 @@ final class Transfer {
     var ended: Timestamp?
     var files: TransferReport.Files?
     var error: TransferRefusal?
+    /// Whether it was said that others joined.
+    var isJoined = false
     /// Who waits to hear whether it may begin.
     var waiting: [(reply: Reply<Result<BegunTransfer, TransferRefusal>>, joined: Bool)] = []
     /// Who waits for its end, having cancelled it: is told what stays.

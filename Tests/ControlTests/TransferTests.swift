@@ -91,6 +91,10 @@ import Testing
             #expect(list.first?["status"] as? String == "RUNNING")
             #expect(list.first?["commit"] as? String == hub.commit.hex)
 
+            // A policy that forbids it now is for those that come.
+            try cache.outer.write("policy.yaml", "mode: observe\n")
+            #expect(try daemon.ask("POST", "/api/reload").status == 200)
+            #expect(try daemon.ask("POST", "/api/models/download", #"{"hf_repo":"acme/other"}"#).code == "not_allowed")
             try hub.clear()
             #expect(waitFor("DOWNLOADED", daemon), "\(status(daemon))")
             let ended = try daemon.ask("GET", "/api/downloads").json["downloads"] as? [[String: Any]] ?? []
@@ -124,6 +128,23 @@ import Testing
                 #expect(status(daemon)["status"] as? String == "NOT_FOUND")
                 #expect(try daemon.ask("DELETE", "/api/models", Self.request).code == "model_not_found")
             }
+            // Whoever asks anew while it is being cancelled is told to wait, and then gets all of it.
+            #expect(try daemon.ask("POST", "/api/models/download", Self.request).status == 202)
+            #expect(daemon.wait { left(in: cache).contains { $0.hasSuffix(".incomplete") } })
+            let connection = try #require(SocketConnection(daemon.path))
+            connection.send(
+                "DELETE /api/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                    + "Content-Length: \(Self.request.utf8.count)\r\n\r\n\(Self.request)")
+            var codes: Set<String> = []
+            let isBegunAnew = daemon.wait {
+                guard let answer = daemon.tryToAsk("POST", "/api/models/download", Self.request) else { return false }
+                if let code = answer.code { codes.insert(code) }
+                return answer.status == 202 && answer.json["joined"] as? Bool == false
+            }
+            #expect(isBegunAnew && codes.isSubset(of: ["already_downloading"]), "\(codes)")
+            #expect(SocketAnswer(connection.receiveAll())?.json["status"] as? String == "cancelled")
+            #expect(try daemon.ask("DELETE", "/api/models", Self.request).json["status"] as? String == "cancelled")
+            #expect(left(in: cache).isEmpty, "\(left(in: cache))")
             // What was here before stays.
             try hub.clear()
             #expect(
