@@ -107,12 +107,15 @@ let package = Package(
             name: "Daemon",
             dependencies: [
                 "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
-                "Repair", "Retention", "SystemdSupport", "Verification",
+                "Preview", "Repair", "Retention", "SystemdSupport", "Verification",
             ],
             swiftSettings: strict),
 
         .target(
-            name: "Documents", dependencies: ["Daemon", "Enforcement", "HubCache", "Retention", "Verification"],
+            name: "Documents",
+            dependencies: [
+                "Daemon", "Enforcement", "HubCache", "HubClient", "Preview", "Retention", "Verification",
+            ],
             swiftSettings: strict),
         .target(
             name: "ControlAPI",

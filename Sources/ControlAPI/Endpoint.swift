@@ -28,9 +28,13 @@ struct Endpoint: Sendable {
     struct Parameter: Sendable {
         var name: String
         var meaning: String
-        /// The values it may have; empty: any text.
+        /// The values it may have; empty: any.
         var values: [String] = []
         var isRequired = false
+        var kind = Kind.text
+
+        /// What its value is.
+        enum Kind: Sendable { case text, texts, models, token, repo }
     }
 
     var method: HTTPRequest.Method
@@ -40,6 +44,7 @@ struct Endpoint: Sendable {
     var query: [Parameter] = []
     /// In the body; empty: there is none.
     var body: [Parameter] = []
+    var answerStatus = HTTPResponse.Status.ok
     /// The schema of the answer, by name.
     var answerSchema: String
     var answerType = "application/json"
@@ -48,7 +53,9 @@ struct Endpoint: Sendable {
 
     /// All of them.
     static func all(_ desk: DaemonDesk) -> [Endpoint] {
-        let endpoints = daemonEndpoints(desk) + historyEndpoints(desk) + modelEndpoints(desk) + listeningEndpoints(desk)
+        let endpoints =
+            daemonEndpoints(desk) + historyEndpoints(desk) + modelEndpoints(desk) + transferEndpoints(desk)
+            + listeningEndpoints(desk)
         let own = Endpoint(
             method: .get, path: "/openapi.json", summary: "This document.", answerSchema: "Document"
         ) { _, _ in
@@ -74,7 +81,7 @@ struct Endpoint: Sendable {
             },
             Endpoint(
                 method: .post, path: "/api/reload", summary: "Reads the policy again, and waits for the verdict.",
-                answerSchema: "Done", problems: [.policyInvalid]
+                answerSchema: "Reloaded", problems: [.policyInvalid]
             ) { _, _ in
                 switch try await desk.reload() {
                 case .applied: return .json(.map([("status", .text("applied"))]))
@@ -131,7 +138,7 @@ struct Endpoint: Sendable {
     static let depthParameter = Parameter(
         name: "depth", meaning: "How deep; headers, if absent.", values: VerificationDepth.allCases.map(\.rawValue))
     static let modelParameters = [
-        Parameter(name: "hf_repo", meaning: "The repo, org/name.", isRequired: true),
+        Parameter(name: "hf_repo", meaning: "The repo, org/name.", isRequired: true, kind: .repo),
         Parameter(name: "hf_commit", meaning: "A commit, or the name of a ref."),
         Parameter(name: "type", meaning: "Its type.", values: RepoType.allCases.map(\.rawValue)),
         cacheParameter,

@@ -16,7 +16,8 @@ extension Endpoint {
                     + "what it opens is then no use of them.",
                 body: [
                     Parameter(
-                        name: "models", meaning: "A list of objects with the keys that name a model; none: everything."),
+                        name: "models", meaning: "A list of objects with the keys that name a model; none: everything.",
+                        kind: .models),
                     depthParameter,
                 ], answerSchema: "Text", answerType: "text/plain",
                 problems: [.invalidRequest, .invalidRepoID, .unknownCache, .tooLarge, .busy]
@@ -38,7 +39,8 @@ extension Endpoint {
             Endpoint(
                 method: .get, path: "/api/events",
                 summary:
-                    "What the journal is told, as it is told: server-sent events, each with its kind and the fields.",
+                    "What the journal is told, as it is told, and twice a second how far each transfer is: server-sent events, "
+                    + "each with its kind ('progress' for transfers) and one line of JSON.",
                 answerSchema: "Text", answerType: "text/event-stream", problems: [.busy]
             ) { _, caller in
                 guard let listening = desk.bulletin.listen() else {
@@ -50,9 +52,13 @@ extension Endpoint {
                     body: ResponseBody { writer in
                         try await writer.write(ByteBuffer(string: ": listening\n\n"))
                         for await said in listening.events {
-                            let line = said.event.jsonLine(time: CalendarTime.text(of: said.time))
-                            try await writer.write(
-                                ByteBuffer(string: "event: \(said.event.kind.rawValue)\ndata: \(line)\n"))
+                            let (kind, line) =
+                                switch said.news {
+                                case .event(let event):
+                                    (event.kind.rawValue, event.jsonLine(time: CalendarTime.text(of: said.time)))
+                                case .progress(let report): ("progress", eventLine(report) + "\n")
+                                }
+                            try await writer.write(ByteBuffer(string: "event: \(kind)\ndata: \(line)\n"))
                         }
                         try await writer.finish(nil)
                     })

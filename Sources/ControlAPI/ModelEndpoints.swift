@@ -36,8 +36,10 @@ extension Endpoint {
                 .json(space(try await desk.status().caches))
             },
             Endpoint(
-                method: .delete, path: "/api/models", summary: "Removes a repo or revision, unless something keeps it.",
-                body: modelParameters, answerSchema: "Done",
+                method: .delete, path: "/api/models",
+                summary: "Removes a repo or revision, unless something keeps it. While a download of it runs, cancels "
+                    + "that instead, and takes away what has come; 'kept' then tells why something of it stays.",
+                body: modelParameters, answerSchema: "Removed",
                 problems: [
                     .invalidRequest, .invalidRepoID, .unknownCache, .tooLarge, .notAllowed, .modelNotFound, .pinned,
                     .held, .inUse, .kept, .busy, .failed, .unavailable,
@@ -46,7 +48,14 @@ extension Endpoint {
                 let name = try await RequestBody(of: request, keys: RequestBody.modelKeys).requiredModel()
                 switch try await desk.remove(name).orProblem() {
                 case .removed(let bytes):
-                    return .json(.map([("status", .text("deleted")), ("bytes", .count(bytes))]))
+                    return .json(
+                        .map([("status", .text("deleted")), ("bytes", .count(bytes)), ("kept", .null)]))
+                case .cancelled(let left):
+                    return .json(
+                        .map([
+                            ("status", .text("cancelled")), ("bytes", .null),
+                            ("kept", left.map { .text($0) } ?? .null),
+                        ]))
                 case .absent: throw Problem(.modelNotFound, "this is not here any more")
                 case .kept(let reasons): throw Problem(keeping: reasons)
                 case .refused(let reason): throw Problem(.notAllowed, reason)
@@ -79,7 +88,7 @@ extension Endpoint {
 
     // MARK: documents
 
-    private enum ModelStatus: String {
+    enum ModelStatus: String {
         case downloaded = "DOWNLOADED"
         case downloading = "DOWNLOADING"
         case partial = "PARTIAL"
@@ -98,7 +107,7 @@ extension Endpoint {
         }
     }
 
-    private static func parts(of repo: String) -> (type: String, name: String) {
+    static func parts(of repo: String) -> (type: String, name: String) {
         let slash = repo.firstIndex(of: "/") ?? repo.startIndex
         return (String(repo[..<slash]), String(repo[slash...].dropFirst()))
     }
@@ -131,17 +140,8 @@ extension Endpoint {
             ("model", .text(name.repo.name)), ("type", .text(name.repo.type.rawValue)),
             ("status", .text((model.map(status) ?? .absent).rawValue)),
             ("progress", model?.progress.map(document) ?? .null),
-            ("error_code", worst.map { .text($0.code.rawValue) } ?? .null),
-            ("error_message", words.map { .text($0) } ?? .null),
-        ])
-    }
-
-    private static func document(_ progress: KnownModel.Progress) -> JSONValue {
-        .map([
-            ("start_time", .text(CalendarTime.text(of: progress.start))),
-            ("elapsed_seconds", .number(Int64(progress.elapsed))), ("bytes", .count(progress.bytes)),
-            ("total_bytes", progress.totalBytes.map { .count($0) } ?? .null),
-            ("bytes_per_second", .null), ("eta_seconds", .null),
+            ("error_code", (model?.failure?.code ?? worst?.code.rawValue).map { .text($0) } ?? .null),
+            ("error_message", (model?.failure?.message ?? words).map { .text($0) } ?? .null),
         ])
     }
 

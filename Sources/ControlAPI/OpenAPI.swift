@@ -24,7 +24,7 @@ enum OpenAPI {
                 ])
             ),
             ("servers", .list([.map([("url", .text("http://localhost"))])])),
-            ("paths", .map(paths)), ("components", .map([("schemas", .map(schemas))])),
+            ("paths", .map(paths)), ("components", .map([("schemas", .map(OpenAPISchemas.all))])),
         ])
     }
 
@@ -56,10 +56,10 @@ enum OpenAPI {
         }
         var responses: [(String, JSONValue)] = [
             (
-                "200",
+                String(endpoint.answerStatus.code),
                 .map([
                     ("description", .text(endpoint.summary)),
-                    ("content", content(endpoint.answerType, reference(endpoint.answerSchema))),
+                    ("content", content(endpoint.answerType, OpenAPISchemas.reference(endpoint.answerSchema))),
                 ])
             )
         ]
@@ -71,7 +71,7 @@ enum OpenAPI {
                     String(status),
                     .map([
                         ("description", .text(codes.joined(separator: ", "))),
-                        ("content", content("application/problem+json", reference("Problem"))),
+                        ("content", content("application/problem+json", OpenAPISchemas.reference("Problem"))),
                     ])
                 ))
         }
@@ -83,144 +83,51 @@ enum OpenAPI {
         .map([(type, .map([("schema", schema)]))])
     }
 
-    private static func reference(_ name: String) -> JSONValue {
-        .map([("$ref", .text("#/components/schemas/\(name)"))])
-    }
+    /// `RepoID` in one expression: no two hyphens or full stops in a row, and none at an end.
+    private static let repoPattern: String = {
+        let segment = "[A-Za-z0-9_]+((-(\\.-)*\\.?|\\.(-\\.)*-?)[A-Za-z0-9_]+)*"
+        return "^\(segment)(/\(segment))?$"
+    }()
 
     private static func object(_ parameters: [Endpoint.Parameter]) -> JSONValue {
         .map([
             ("type", .text("object")),
-            ("properties", .map(parameters.map { ($0.name, schema(of: $0)) })),
+            ("properties", .map(parameters.map { ($0.name, schema(of: $0, isNullable: !$0.isRequired)) })),
             ("required", .list(parameters.filter(\.isRequired).map { .text($0.name) })),
             ("additionalProperties", .flag(false)),
         ])
     }
 
-    private static func schema(of parameter: Endpoint.Parameter) -> JSONValue {
-        if parameter.name == "models" {
-            var model = Endpoint.modelParameters
-            model[0].isRequired = true
-            return .map([
-                ("type", .text("array")), ("description", .text(parameter.meaning)), ("items", object(model)),
-            ])
+    /// - Parameter isNullable: whether nothing may be said by `null`, too.
+    private static func schema(of parameter: Endpoint.Parameter, isNullable: Bool = false) -> JSONValue {
+        func type(_ word: String) -> (String, JSONValue) {
+            ("type", isNullable ? .list([.text(word), .text("null")]) : .text(word))
         }
-        var pairs: [(String, JSONValue)] = [
-            ("type", .text("string")), ("description", .text(parameter.meaning)), ("maxLength", .number(4096)),
-        ]
-        if !parameter.values.isEmpty { pairs.append(("enum", .list(parameter.values.map { .text($0) }))) }
+        let (most, mostToken) = (Int64(RequestBody.mostText), Int64(RequestBody.mostToken))
+        let noZero = JSONValue.text("^[^\\u0000]*$")
+        var pairs: [(String, JSONValue)] = [("description", .text(parameter.meaning))]
+        switch parameter.kind {
+        case .models: pairs += [type("array"), ("items", object(Endpoint.modelParameters))]
+        case .texts:
+            let items: [(String, JSONValue)] = [
+                ("type", .text("string")), ("minLength", .number(1)), ("maxLength", .number(most)), ("pattern", noZero),
+            ]
+            pairs += [type("array"), ("maxItems", .number(Int64(RequestBody.mostTexts))), ("items", .map(items))]
+        case .token:
+            // Printable, and nothing else: as it stands in a header.
+            pairs += [
+                type("string"), ("pattern", .text("^[!-~]+$")), ("maxLength", .number(mostToken)),
+                ("writeOnly", .flag(true)),
+            ]
+        case .repo: pairs += [type("string"), ("pattern", .text(repoPattern)), ("maxLength", .number(193))]
+        case .text where parameter.values.isEmpty:
+            pairs += [type("string"), ("maxLength", .number(most)), ("pattern", noZero)]
+        case .text:
+            let words = parameter.values.map { JSONValue.text($0) }
+            pairs += [type("string"), ("enum", .list(isNullable ? words + [.null] : words))]
+        }
         return .map(pairs)
     }
-
-    // MARK: answers
-
-    private static let text = JSONValue.map([("type", .text("string"))])
-    private static let number = JSONValue.map([("type", .text("integer"))])
-    private static func nullable(_ type: String) -> JSONValue {
-        .map([("type", .list([.text(type), .text("null")]))])
-    }
-    private static func list(_ items: JSONValue) -> JSONValue {
-        .map([("type", .text("array")), ("items", items)])
-    }
-    private static func answer(_ keys: [(String, JSONValue)]) -> JSONValue {
-        .map([
-            ("type", .text("object")), ("properties", .map(keys)), ("required", .list(keys.map { .text($0.0) })),
-        ])
-    }
-    /// A document of a command, which says by `schema` which one.
-    private static func command(_ schema: String, _ keys: [(String, JSONValue)]) -> JSONValue {
-        answer([("schema", .map([("const", .text(schema))]))] + keys)
-    }
-    private static let objects = list(.map([("type", .text("object"))]))
-
-    private static let schemas: [(String, JSONValue)] = [
-        ("Document", .map([("type", .text("object"))])), ("Text", text),
-        ("Health", answer([("status", .map([("enum", .list([.text("ok"), .text("starting")]))]))])),
-        ("Done", answer([("status", text)])),
-        (
-            "Status",
-            command(
-                "hfjanitor.status/1",
-                [
-                    ("daemon", nullable("object")), ("caches", objects), ("work", .map([("type", .text("object"))])),
-                    ("next", objects), ("conditions", objects), ("last_pass", nullable("object")),
-                ])
-        ),
-        ("Scrubs", command("hfjanitor.scrub/1", [("caches", objects)])),
-        ("Findings", command("hfjanitor.findings/1", [("caches", objects)])),
-        ("Plan", command("hfjanitor.plan/1", [("mode", text), ("time", text), ("caches", objects)])),
-        (
-            "Verification",
-            command(
-                "hfjanitor.verify/1",
-                [("depth", text), ("caches", objects), ("summary", .map([("type", .text("object"))]))])
-        ),
-        (
-            "Models",
-            answer([
-                (
-                    "models",
-                    list(answer([("model", text), ("type", text), ("cache", text), ("status", modelStatus)]))
-                )
-            ])
-        ),
-        (
-            "ModelStatus",
-            answer([
-                ("model", text), ("type", text), ("status", modelStatus),
-                ("progress", nullable("object")), ("error_code", nullable("string")),
-                ("error_message", nullable("string")),
-            ])
-        ),
-        (
-            "Space",
-            answer([
-                ("cache_size_bytes", number), ("available_bytes", nullable("integer")),
-                ("cache_path", nullable("string")), ("caches", objects),
-            ])
-        ),
-        (
-            "History",
-            answer([
-                (
-                    "caches",
-                    list(
-                        answer([
-                            ("cache", text), ("path", text),
-                            (
-                                "samples",
-                                list(
-                                    answer([
-                                        ("time", text), ("free_bytes", number), ("floor_bytes", nullable("integer")),
-                                        ("total_bytes", number), ("cache_bytes", number),
-                                    ]))
-                            ), ("forecast", forecast),
-                        ]))
-                )
-            ])
-        ),
-        (
-            "Problem",
-            answer([
-                ("type", text), ("title", text), ("status", number),
-                ("code", .map([("enum", .list(Problem.Code.allCases.map { .text($0.rawValue) }))])),
-                ("detail", text),
-            ])
-        ),
-    ]
-
-    private static let forecast = JSONValue.map([
-        ("type", .list([.text("object"), .text("null")])),
-        ("properties", .map([("floor_reached", text), ("bytes_per_day", number)])),
-        ("required", .list([.text("floor_reached"), .text("bytes_per_day")])),
-    ])
-
-    private static let modelStatus = JSONValue.map([
-        (
-            "enum",
-            .list(
-                ["DOWNLOADED", "DOWNLOADING", "PARTIAL", "CORRUPT", "NOT_FOUND"].map { .text($0) })
-        )
-    ])
 }
 
 extension Array where Element: Hashable {

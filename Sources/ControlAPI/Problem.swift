@@ -26,19 +26,35 @@ struct Problem: Error {
         case failed
         case stopping
         case unavailable
+        case repoNotFound = "repo_not_found"
+        case revisionNotFound = "revision_not_found"
+        case entryNotFound = "entry_not_found"
+        case gated
+        case invalidToken = "invalid_token"
+        case alreadyDownloading = "already_downloading"
+        case downloadCancelled = "download_cancelled"
+        case downloadLimitReached = "download_limit_reached"
+        case rateLimited = "rate_limited"
+        case insufficientDisk = "insufficient_disk"
+        case network
+        case digestMismatch = "digest_mismatch"
+        case incompleteDownload = "incomplete_download"
+        case offline
 
         var status: HTTPResponse.Status {
             switch self {
             case .invalidRequest, .invalidRepoID, .unknownCache: .badRequest
-            case .notAllowed, .crossSite: .forbidden
-            case .notFound, .modelNotFound: .notFound
+            case .notAllowed, .crossSite, .gated, .invalidToken: .forbidden
+            case .notFound, .modelNotFound, .repoNotFound, .revisionNotFound, .entryNotFound: .notFound
             case .methodNotAllowed: .methodNotAllowed
             case .tooLarge: .contentTooLarge
             case .policyInvalid: .unprocessableContent
-            case .pinned, .held, .inUse, .kept: .conflict
-            case .busy: .tooManyRequests
+            case .pinned, .held, .inUse, .kept, .alreadyDownloading, .downloadCancelled: .conflict
+            case .busy, .downloadLimitReached, .rateLimited: .tooManyRequests
+            case .insufficientDisk: .init(code: 507, reasonPhrase: "Insufficient Storage")
+            case .network, .digestMismatch, .incompleteDownload: .badGateway
             case .failed: .internalServerError
-            case .stopping, .unavailable: .serviceUnavailable
+            case .stopping, .unavailable, .offline: .serviceUnavailable
             }
         }
     }
@@ -46,6 +62,8 @@ struct Problem: Error {
     var code: Code
     /// One sentence.
     var detail: String
+    /// When it may be asked again, in seconds.
+    var retryAfter: Int?
 
     init(_ code: Code, _ detail: String) {
         self.code = code
@@ -63,7 +81,11 @@ struct Problem: Error {
     var response: Response {
         let document = Document(
             title: code.status.reasonPhrase, status: code.status.code, code: code.rawValue, detail: detail)
-        return .json(document, status: code.status, type: "application/problem+json")
+        var response = Response.json(document, status: code.status, type: "application/problem+json")
+        // Who is told to come again later is told when.
+        let seconds = retryAfter ?? (code.status == .tooManyRequests ? 10 : nil)
+        if let seconds { response.headers[.retryAfter] = String(seconds) }
+        return response
     }
 }
 
@@ -84,8 +106,8 @@ extension Response {
     }
 
     /// The same of values that are made by hand.
-    static func json(_ value: JSONValue) -> Response {
-        .text(ByteBuffer(string: value.rendered), type: "application/json")
+    static func json(_ value: JSONValue, status: HTTPResponse.Status = .ok) -> Response {
+        .text(ByteBuffer(string: value.rendered), status: status, type: "application/json")
     }
 
     static func text(_ buffer: ByteBuffer, status: HTTPResponse.Status = .ok, type: String) -> Response {

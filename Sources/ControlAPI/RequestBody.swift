@@ -14,6 +14,7 @@ struct RequestBody {
     /// A value of a request: nothing deeper is ever asked for.
     private enum Field: Decodable {
         case text(String)
+        case texts([String])
         case list([RequestBody])
         case null
 
@@ -23,6 +24,8 @@ struct RequestBody {
                 self = .null
             } else if let text = try? container.decode(String.self) {
                 self = .text(text)
+            } else if let texts = try? container.decode([String].self) {
+                self = .texts(texts)
             } else {
                 self = .list(try container.decode([[String: Field]].self).map { RequestBody(fields: $0) })
             }
@@ -43,17 +46,44 @@ struct RequestBody {
         }
         // Lists of lists would be read by a call within a call.
         let bytes = Array(buffer.readableBytesView)
-        guard bytes.count(where: { $0 == UInt8(ascii: "[") }) <= Self.mostLists,
+        guard Self.isShallow(bytes),
             let fields = try? JSONDecoder().decode([String: Field].self, from: Data(bytes))
         else {
-            throw Problem(.invalidRequest, "the body is not a JSON object of texts")
+            throw Problem(.invalidRequest, "the body is not a JSON object of texts and lists of them")
         }
         self.init(fields: fields)
         try check(keys)
     }
 
-    private static let mostLists = 4
-    private static let mostTextBytes = 4096
+    /// In Unicode's code points, as JSON Schema counts.
+    static let mostText = 1024
+    static let mostTexts = 100
+    static let mostToken = 16 * 1024
+
+    /// Whether no list or object is deeper than any that is asked for.
+    private static func isShallow(_ bytes: [UInt8]) -> Bool {
+        var (depth, isText, isEscaped) = (0, false, false)
+        for byte in bytes {
+            if isText {
+                if isEscaped {
+                    isEscaped = false
+                } else if byte == UInt8(ascii: "\\") {
+                    isEscaped = true
+                } else if byte == UInt8(ascii: "\"") {
+                    isText = false
+                }
+                continue
+            }
+            switch byte {
+            case UInt8(ascii: "\""): isText = true
+            case UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
+            case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
+            default: break
+            }
+            if depth > 3 { return false }
+        }
+        return true
+    }
 
     private func check(_ keys: Set<String>) throws {
         if let unknown = fields.keys.sorted().first(where: { !keys.contains($0) }) {
@@ -67,11 +97,25 @@ struct RequestBody {
     /// A text.
     ///
     /// - Throws: `Problem` when it is something else.
-    func text(_ key: String) throws -> String? {
+    func text(_ key: String, most: Int = mostText) throws -> String? {
         switch fields[key] {
         case nil, .null: return nil
-        case .text(let text) where text.utf8.count <= Self.mostTextBytes && !text.utf8.contains(0): return text
-        default: throw Problem(.invalidRequest, "'\(key)' is not a text of at most \(Self.mostTextBytes) bytes")
+        case .text(let text) where text.unicodeScalars.count <= most && !text.utf8.contains(0): return text
+        default: throw Problem(.invalidRequest, "'\(key)' is not a text of at most \(most) characters")
+        }
+    }
+
+    /// Texts; none where there is nothing.
+    ///
+    /// - Throws: `Problem` when it is something else.
+    func texts(_ key: String) throws -> [String] {
+        switch fields[key] {
+        case nil, .null: return []
+        case .texts(let texts)
+        where texts.count <= Self.mostTexts
+            && texts.allSatisfy({ (1...Self.mostText).contains($0.unicodeScalars.count) && !$0.utf8.contains(0) }):
+            return texts
+        default: throw Problem(.invalidRequest, "'\(key)' is not a list of at most \(Self.mostTexts) texts")
         }
     }
 
@@ -126,6 +170,8 @@ struct RequestBody {
     func list(_ key: String, keys: Set<String>) throws -> [RequestBody]? {
         switch fields[key] {
         case nil, .null: return nil
+        // An empty list is one of anything.
+        case .texts(let texts) where texts.isEmpty: return []
         case .list(let bodies):
             for body in bodies { try body.check(keys) }
             return bodies

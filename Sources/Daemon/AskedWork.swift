@@ -45,6 +45,8 @@ public enum AskedRemoval: Sendable {
     case refused(String)
     /// It could not be removed; why.
     case failed(String)
+    /// A download of it was cancelled; why something of that stays, if it does.
+    case cancelled(left: String?)
 }
 
 /// Why asked work is not done.
@@ -180,6 +182,7 @@ extension DaemonLoop {
     private static let mostRemovals = 8
 
     func remove(_ name: ModelName, _ reply: Reply<Result<AskedRemoval, AskedWorkFailure>>) {
+        if cancelTransfers(of: name, reply) { return }
         let cache: WatchedCache
         let commit: CommitHash?
         do throws(NamingFailure) {

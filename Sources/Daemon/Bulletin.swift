@@ -3,12 +3,21 @@ internal import LinuxIO
 internal import Synchronization
 public import SystemdSupport
 
-/// What is said to the journal, for everybody else who listens. Who does not keep up misses the oldest.
+/// What is said to the journal, and how far transfers are, for everybody else who listens. Who does not keep up misses the
+/// oldest.
 public final class Bulletin: Sendable {
     /// Something that was said.
+    public enum News: Sendable {
+        /// To the journal.
+        case event(JournalEvent)
+        /// Of a transfer that runs.
+        case progress(TransferReport)
+    }
+
+    /// Something that was said, and when.
     public struct Said: Sendable {
         /// What.
-        public var event: JournalEvent
+        public var news: News
         /// When.
         public var time: Timestamp
     }
@@ -52,10 +61,10 @@ public final class Bulletin: Sendable {
         return Listening(events: stream, end: { continuation.finish() })
     }
 
-    func publish(_ event: JournalEvent) {
+    func publish(_ news: News) {
         let listeners = state.withLock { Array($0.listeners.values) }
         if listeners.isEmpty { return }
-        let said = Said(event: event, time: currentTime())
+        let said = Said(news: news, time: currentTime())
         for listener in listeners { listener.yield(said) }
     }
 

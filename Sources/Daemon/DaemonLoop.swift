@@ -49,6 +49,8 @@ public final class DaemonLoop {
     var followMetricsAddress: (@Sendable (ListenAddress?) -> Void)?
     var toldMetricsAddress: ListenAddress?
     var planRequests = PlanRequests()
+    var transfers = TransferBook()
+    var previewers: [Worker] = []
 
     var isReady = false
     var isStopping = false
@@ -242,7 +244,7 @@ public final class DaemonLoop {
     func say(_ event: JournalEvent) {
         journal.send(event)
         counters.count(event)
-        bulletin.publish(event)
+        bulletin.publish(.event(event))
         forward(event)
     }
 
@@ -278,12 +280,16 @@ public final class DaemonLoop {
         flushOpens()
         recorder?.stop(droppingJobs: false)
         for cache in caches { cache.stop(droppingJobs: true) }
+        stopTransfers()
         // A removal is undone first, which takes a moment; what hangs in the kernel is left to itself.
-        wait(atMost: 20_000_000_000) { loop in loop.caches.allSatisfy { $0.isIdle || $0.isUnresponsive } }
+        wait(atMost: 20_000_000_000) { loop in
+            loop.caches.allSatisfy { $0.isIdle || $0.isUnresponsive } && loop.areTransfersOver
+        }
         // What was removed to the end before that is still told of.
         for letter in mailbox.close() { letter(self) }
         reloads = []
         planRequests = PlanRequests()
+        transfers = TransferBook()
         wait(atMost: 3_000_000_000) { loop in loop.recorder?.isIdle ?? true }
         wait(atMost: 5_000_000_000) { loop in loop.forwarder?.isIdle ?? true }
         forwarder?.stop()

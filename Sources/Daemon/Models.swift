@@ -22,18 +22,6 @@ public struct ModelName: Sendable, Hashable {
 
 /// What is known of a repo.
 public struct KnownModel: Sendable {
-    /// A download of somebody's.
-    public struct Progress: Sendable {
-        /// Since when it is known.
-        public var start: Timestamp
-        /// How long that is, in seconds.
-        public var elapsed: Double
-        /// Bytes on the disk.
-        public var bytes: UInt64
-        /// Bytes when it is whole; nil: nothing here says.
-        public var totalBytes: UInt64?
-    }
-
     /// The id of its cache.
     public var cache: String
     /// The repo, `type/org/name`.
@@ -41,9 +29,11 @@ public struct KnownModel: Sendable {
     /// The state of the revision that was asked for, or of the repo; nil: that revision is not here.
     public var state: RevisionState?
     /// Its download.
-    public var progress: Progress?
+    public var progress: TransferReport.Progress?
     /// The worst that was found.
     public var worst: Finding?
+    /// Why the last download of it failed; nil: it did not.
+    public var failure: TransferRefusal?
 }
 
 /// Every repo.
@@ -131,8 +121,10 @@ extension DaemonLoop {
             let worst = book.found(in: cache.root ?? cache.path).filter {
                 $0.repo == repo.id && (commit == nil || $0.thing.revision == nil || $0.thing.revision == commit)
             }.map(\.thing.finding).max { $0.severity < $1.severity }
-            return .success(model(name.repo.folder, repo, cache, commit: commit, worst: worst))
+            let known = model(name.repo.folder, repo, cache, commit: commit, worst: worst)
+            return .success(adding(known, of: name) ?? known)
         } catch {
+            if error == .absent, let known = adding(nil, of: name) { return .success(known) }
             return .failure(error)
         }
     }
@@ -158,7 +150,7 @@ extension DaemonLoop {
         if state == .downloading, !repo.downloads.isEmpty {
             let elapsed = cache.live[folder].map { monotonicNanoseconds() &- $0.since } ?? 0
             let sizes = repo.downloads.compactMap(\.expected)
-            model.progress = KnownModel.Progress(
+            model.progress = TransferReport.Progress(
                 start: Timestamp(nanoseconds: currentTime().nanoseconds &- Int64(clamping: elapsed)),
                 elapsed: Double(elapsed) / 1e9, bytes: repo.downloads.reduce(0) { $0 &+ $1.present },
                 totalBytes: sizes.count == repo.downloads.count ? sizes.reduce(0, &+) : nil)

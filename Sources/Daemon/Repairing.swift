@@ -23,17 +23,18 @@ struct RepairSchedule {
 struct RepairOrder: Sendable {
     var looker: Looker
     var others: [Looker]
-    var folder: BytePath
-    var id: RepoID
+    var selection: CacheSelection
     var policy: Policy
     var cachePolicy: CachePolicy
-    var hub: HubEnvironment
-    var token: HubToken?
-    var health: HubHealth
+    var account: HubAccount
     /// Makes room before a download is refused; nil where the policy only observes.
     var room: PassOrder?
-    var version: String
+    var progress: TransferProgress
     var cancellation: Cancellation
+    /// Whether somebody asked for it: then it is all that can be repaired, and who fetches it now is waited for.
+    var isAsked = false
+    /// Whether files are tried that were tried too often.
+    var triesAgain = false
 }
 
 /// What a repair came to.
@@ -108,26 +109,27 @@ extension DaemonLoop {
         let folder = due.key
         cache.repairs[folder]?.next = nil
         if cache.repairer == nil { cache.repairer = try? Worker(name: "repair") }
-        guard let id = RepoID(folder: folder), var looker = looker(cache), let worker = cache.repairer else {
+        guard let id = RepoID(folder: folder), let looker = looker(cache), let worker = cache.repairer else {
             cache.repairs[folder]?.next = now &+ Self.firstPause
             return
         }
-        let cancellation = Cancellation()
+        let transfer = Transfer(.repair, isOwn: true, in: cache, repo: id, revision: nil, within: cancellation)
+        transfer.accept()
+        transfers.begin(transfer, now)
+        let cancellation = transfer.cancellation
         cache.repairCancellation = cancellation
-        looker.cancellation = cancellation
-        let group = cache.filesystem
-        let present = caches.filter { $0.presence == .present && !$0.isUnresponsive }
-        let neighbours = present.filter { $0.filesystem == group }
-        let order = RepairOrder(
-            looker: looker, others: present.filter { $0 !== cache }.compactMap { self.looker($0) }, folder: folder,
-            id: id, policy: inForce.policy, cachePolicy: cache.policy, hub: setup.hub, token: setup.token,
-            health: hubHealth, room: neighbours.contains(where: isForeign) ? nil : passOrder(for: neighbours),
-            version: setup.version, cancellation: cancellation)
+        let order = repairOrder(
+            for: cache, looker, transfer, selection: .repo(id, nil), account: account(nil))
         cache.isRepairing = true
-        let mailbox = mailbox
+        let (mailbox, task) = (mailbox, transfer.task)
         hand(
-            worker, of: cache, { order.run { event in mailbox.post { loop in loop.say(event) } } },
-            then: { loop, cache, found in
+            worker, { order.run { event in mailbox.post { loop in loop.say(event) } } },
+            then: { [number = cache.number] loop, found in
+                if let transfer = loop.transfer(task) {
+                    loop.conclude(transfer, found)
+                    loop.end(transfer, look: nil, isKept: !found.results.isEmpty)
+                }
+                guard let cache = loop.caches.first(where: { $0.number == number }) else { return }
                 cache.isRepairing = false
                 cache.repairCancellation = nil
                 if !cancellation.isCancelled { loop.take(found, of: folder, in: cache) }
@@ -186,52 +188,49 @@ extension RepairOrder {
             let report = try Verifier(
                 root: root, options: VerificationOptions(depth: .headers, jobs: 1), memory: Memory(looker.ledger),
                 cancellation: cancellation
-            ).verify(.repo(id, nil))
+            ).verify(selection)
             guard var report, !cancellation.isCancelled else { return RepairFindings() }
-            let whole = looker.ledger.completeOnce(cache: root.path)[folder.text] ?? []
-            for index in report.repos.indices {
-                report.repos[index].revisions.removeAll { !isOurs($0, whole) }
-                // Names of nothing that no revision misses are no download.
-                report.repos[index].findings = []
-            }
+            if !isAsked { keepOurs(in: &report, looker.ledger.completeOnce(cache: root.path)) }
             var settings = RepairSettings(policy, of: cachePolicy, on: root)
-            settings.makesLinks = !hub.disablesLinks
+            settings.makesLinks = !account.environment.disablesLinks
             // Who fetches it now makes it right, or it is looked at again.
-            settings.longestWait = .zero
+            if !isAsked { settings.longestWait = .zero }
             settings.event = { event in
                 if let told = Self.event(event, in: root.path) { say(told) }
             }
-            if let room {
-                settings.makeRoom = { free in
-                    var order = room
-                    order.room = room.caches.map(\.policy).room(toFree: free, of: root.filesystem.totalBytes)
-                    _ = try? order.run(acts: true, say: say)
-                }
-            }
+            if let room { settings.makeRoom = { free in room.makeRoom(free, on: root, say) } }
             let others = others.compactMap { try? $0.openRoot() }
             let repairer = Repairer(
-                root: root, others: others, settings: settings, ledger: looker.ledger, cancellation: cancellation)
-            let plan = repairer.plan(report).filter { item in
+                root: root, others: others, settings: settings, ledger: looker.ledger, progress: progress,
+                cancellation: cancellation)
+            let plan = repairer.plan(report, triesAgain: triesAgain).filter { item in
+                if isAsked { return true }
                 if case .leave = item.action { return false }
                 return policy.repair.refetch == .corrupt || item.isMissing
             }
             if plan.isEmpty { return RepairFindings() }
-            var hubSettings = HubSettings()
-            hubSettings.userAgent = "hfjanitor/\(version)"
-            let client = HubClient(
-                environment: hub, endpoints: try policy.repair.hubEndpoints(besides: hub), token: token,
-                health: health, settings: hubSettings)
-            return RepairFindings(results: repairer.repair(plan, from: client))
+            return RepairFindings(results: repairer.repair(plan, from: try account.client(policy.repair)))
         } catch {
             return RepairFindings(problem: "\(error)")
         }
     }
 
+    /// Leaves in a report what may be repaired by itself.
+    private func keepOurs(in report: inout CacheReport, _ whole: [String: Set<CommitHash>]) {
+        for index in report.repos.indices {
+            let (folder, id) = (report.repos[index].folder, report.repos[index].repo)
+            report.repos[index].revisions.removeAll { !isOurs($0, of: id, whole[folder.text] ?? []) }
+            // Names of nothing that no revision misses are no download.
+            report.repos[index].findings = []
+        }
+    }
+
     /// Whether a revision is one that is fetched again by itself: it was whole once, or somebody pinned it.
-    private func isOurs(_ revision: RevisionReport, _ whole: Set<CommitHash>) -> Bool {
+    private func isOurs(_ revision: RevisionReport, of id: RepoID?, _ whole: Set<CommitHash>) -> Bool {
         guard let commit = revision.commit, revision.state == .partial || revision.state == .corrupt else {
             return false
         }
+        guard let id else { return false }
         return whole.contains(commit) || policy.pins.contains { $0.names(commit, withRefs: revision.refs, of: id) }
     }
 

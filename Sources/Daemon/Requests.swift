@@ -98,9 +98,34 @@ public final class DaemonDesk: Sendable {
         try await ask { loop, reply in loop.verify(name, cache: cache, depth: depth, reply) }
     }
 
-    /// Removes a repo or a revision as safely as the policy would, and waits for what comes of it.
+    /// Removes a repo or a revision as safely as the policy would, and waits for what comes of it; where a download of it runs,
+    /// cancels that instead.
     public func remove(_ name: ModelName) async throws -> Result<AskedRemoval, AskedWorkFailure> {
         try await ask { loop, reply in loop.remove(name, reply) }
+    }
+
+    /// Begins a download, or joins the one that runs; answers once it is known whether it may begin.
+    public func download(_ request: DownloadRequest) async throws -> Result<BegunTransfer, TransferRefusal> {
+        try await ask { loop, reply in loop.download(request, reply) }
+    }
+
+    /// Begins repairs: of a repo, a cache or all caches.
+    public func repair(_ request: RepairRequest) async throws -> Result<[BegunRepair], TransferRefusal> {
+        try await ask { loop, reply in
+            do throws(TransferRefusal) { reply.give(.success(try loop.repair(request))) } catch {
+                reply.give(.failure(error))
+            }
+        }
+    }
+
+    /// What a repo on the Hub is, and whether it fits here.
+    public func preview(_ request: DownloadRequest) async throws -> Result<AskedPreview, TransferRefusal> {
+        try await ask { loop, reply in loop.preview(request, reply) }
+    }
+
+    /// The downloads and repairs that run, and those that ended not long ago.
+    public func transfers() async throws -> [TransferReport] {
+        try await ask { loop, reply in reply.give(loop.transferReports) }
     }
 
     /// Has the journal say that something about the control socket is not as it should be.

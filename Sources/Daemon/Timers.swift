@@ -47,6 +47,7 @@ extension DaemonLoop {
         }
         for pass in passes.values where !pass.isRunning { consider(pass.next) }
         consider(nextRehearsal)
+        if !transfers.running.isEmpty { consider(transfers.nextTelling) }
         return next
     }
 
@@ -77,6 +78,7 @@ extension DaemonLoop {
         }
         for group in passes.keys.sorted() { runPassIfDue(group, now) }
         rehearseIfDue(now)
+        tellProgressIfDue(now)
         if now >= timers.openFlush { flushOpens() }
         if now >= timers.openerLook { lookForOpeners(now) }
         if now >= timers.watchNote { noteWatching(now) }

@@ -8,7 +8,7 @@ public struct HubEnvironment: Sendable {
     /// `HF_ENDPOINT`, else the public Hub; empty counts as unset. A plain http one is used, without the token.
     public let endpoint: Result<HubEndpoint, HubEndpointProblem>
     /// The token, if there is one.
-    public let token: HubToken?
+    public private(set) var token: HubToken?
     /// Where the token, or the one that could not be taken, comes from.
     public let tokenSource: HubTokenSource?
     /// Why a token that is there was not taken. There is no token then: another one, further down, may be someone else's.
@@ -20,6 +20,13 @@ public struct HubEnvironment: Sendable {
     /// Certificates to trust in place of the system's: `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` or `SSL_CERT_FILE`; a file, or a
     /// folder of hashed names.
     public let certificates: BytePath?
+
+    /// The same without a token: for whom the owner's account is none of their business.
+    public var anonymous: HubEnvironment {
+        var same = self
+        same.token = nil
+        return same
+    }
 
     /// Reads the environment.
     ///

@@ -26,6 +26,16 @@ public struct FetchRequest: Sendable, Hashable {
     }
 }
 
+/// What a request comes to, once nothing speaks against it any more.
+public struct AcceptedFetch: Sendable, Hashable {
+    /// The commit that the revision is.
+    public var commit: CommitHash
+    /// How many files were asked for.
+    public var files: Int
+    /// Their bytes, those that are here already included.
+    public var bytes: UInt64
+}
+
 /// What became of a request.
 public struct FetchOutcome: Sendable, Hashable {
     /// A file, and how it came to be here.
@@ -98,16 +108,21 @@ public struct Fetcher: Sendable {
 
     /// Fetches what is not here yet.
     ///
+    /// - Parameter accepted: is told once there are a place and room for it, before anything changes.
     /// - Throws: `RepairFailure`. What came until then is here, and the next run goes on with it.
-    public func fetch(_ request: FetchRequest, from hub: HubClient) throws(RepairFailure) -> FetchOutcome {
+    public func fetch(
+        _ request: FetchRequest, from hub: HubClient, accepted: (AcceptedFetch) -> Void = { _ in }
+    ) throws(RepairFailure) -> FetchOutcome {
         do {
-            return try fetched(request, hub)
+            return try fetched(request, hub, accepted)
         } catch {
             throw RepairFailure(error, at: root.path.appending(request.repo.folder).display)
         }
     }
 
-    private func fetched(_ request: FetchRequest, _ hub: HubClient) throws -> FetchOutcome {
+    private func fetched(
+        _ request: FetchRequest, _ hub: HubClient, _ accepted: (AcceptedFetch) -> Void
+    ) throws -> FetchOutcome {
         guard isRepoPath(Array(request.revision.utf8)) else {
             throw RepairFailure(
                 .revisionNotFound, "no revision can be named '\(displayText(of: request.revision))'")
@@ -126,7 +141,7 @@ public struct Fetcher: Sendable {
         let all = try known ?? listing.map(Self.file)
         let place = try existing ?? openPlace(of: request.repo, makes: true)
         do {
-            return try fetched(request, commit, all, listing: known == nil ? listing : nil, in: place, hub)
+            return try fetched(request, commit, all, listing: known == nil ? listing : nil, in: place, hub, accepted)
         } catch {
             // Nothing that others could have put there is taken away: only an empty folder goes.
             if existing == nil {
@@ -139,7 +154,7 @@ public struct Fetcher: Sendable {
     /// - Parameter listing: what the Hub lists, where no manifest was here.
     private func fetched(
         _ request: FetchRequest, _ commit: CommitHash, _ all: [WantedFile], listing: [HubTreeFile]?,
-        in place: RepoPlace, _ hub: HubClient
+        in place: RepoPlace, _ hub: HubClient, _ accepted: (AcceptedFetch) -> Void
     ) throws -> FetchOutcome {
         let filter = NameFilter(include: request.include, exclude: request.exclude)
         let wanted = all.filter { filter.includes($0.path) }.sorted { $0.path < $1.path }
@@ -151,6 +166,9 @@ public struct Fetcher: Sendable {
         if !place.isOwn { try requirePresent(wanted, installer) }
         // What is refused has changed nothing: no ref names a commit of which nothing is here.
         try installer.reserveRoom(for: wanted)
+        accepted(
+            AcceptedFetch(
+                commit: commit, files: wanted.count, bytes: wanted.reduce(0) { $0.addingUpTo($1.size) }))
         let texts = CommitTexts(place: place)
         if let listing, place.isOwn { try texts.writeManifest(listing, of: commit) }
         if !wanted.isEmpty, place.isOwn { try texts.writeTag() }

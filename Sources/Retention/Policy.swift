@@ -110,6 +110,12 @@ public struct CachePolicy: Sendable, Hashable {
         return max(targetFree?.bytes(of: total) ?? min(implied, total), least)
     }
 
+    /// What has to stay free on a filesystem of that size, and the key that says so.
+    public func floor(of total: UInt64) -> (bytes: UInt64, name: String) {
+        let (critical, least) = (criticalFreeBytes(of: total), minFree?.bytes(of: total) ?? 0)
+        return least > critical ? (least, "min-free") : (critical, "critical-free")
+    }
+
     /// Makes the policy of a cache of which nothing is said.
     public init(path: BytePath? = nil) { self.path = path }
 

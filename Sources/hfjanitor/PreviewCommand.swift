@@ -1,5 +1,6 @@
 import ArgumentParser
 import CacheScan
+import Documents
 import HubCache
 import HubClient
 import LinuxIO
@@ -72,50 +73,30 @@ struct PreviewCommand: ParsableCommand {
     }
 }
 
-/// Where a repo would go, and what this machine has for it.
-struct PreviewRoom {
-    /// The cache it would be fetched into; it need not exist yet.
-    let cache: BytePath
-    let share: LocalShare
-    let freeBytes: UInt64
-    /// What must stay free.
-    let floorBytes: UInt64
-    /// The key of the policy that says so.
-    let floorName: String
-    let memory: MachineMemory?
-    let graphics: [GraphicsProcessor]
-
-    /// Whether what is missing leaves the floor free.
-    var fitsOnDisk: Bool { freeBytes >= floorBytes && freeBytes - floorBytes >= share.missingBytes }
-
+extension PreviewRoom {
+    /// Where a command would put it.
     init(_ preview: RepoPreview, _ opened: OpenedCaches) throws {
         let root = opened.roots.first { (try? $0.stat(at: preview.repo.folder)) != nil } ?? opened.roots.first
-        let filesystem: Filesystem
-        let policy: CachePolicy
         do throws(SystemCallFailure) {
             if let root {
-                cache = root.path
-                share = try LocalShare(of: preview.files, repo: preview.repo, in: root)
-                filesystem = try root.currentFilesystem()
-                policy = opened.policy(of: root)
+                let filesystem = try root.currentFilesystem()
+                self.init(
+                    cache: root.path, share: try LocalShare(of: preview.files, repo: preview.repo, in: root),
+                    freeBytes: filesystem.availableBytes,
+                    floor: opened.policy(of: root).floor(of: filesystem.totalBytes))
             } else {
-                cache = opened.absentDefault ?? "."
-                share = LocalShare(nothingOf: preview.files)
-                filesystem = try Self.futureFilesystem(of: cache)
-                policy = opened.loaded.policy.caches.first { $0.path == nil } ?? CachePolicy()
+                let cache = opened.absentDefault ?? "."
+                let filesystem = try Self.futureFilesystem(of: cache)
+                let policy = opened.loaded.policy.caches.first { $0.path == nil } ?? CachePolicy()
+                self.init(
+                    cache: cache, share: LocalShare(nothingOf: preview.files), freeBytes: filesystem.availableBytes,
+                    floor: policy.floor(of: filesystem.totalBytes))
             }
         } catch {
             throw CommandFailure(
                 status: error.isPermission ? .permission : .cannotRead,
                 message: "cannot read the cache: \(error.reason)")
         }
-        freeBytes = filesystem.availableBytes
-        let total = filesystem.totalBytes
-        let critical = policy.criticalFreeBytes(of: total)
-        let least = policy.minFree?.bytes(of: total) ?? 0
-        (floorBytes, floorName) = least > critical ? (least, "min-free") : (critical, "critical-free")
-        memory = MachineMemory.read()
-        graphics = GraphicsProcessor.all()
     }
 
     /// The filesystem that a folder will be on once it is made.
@@ -130,29 +111,6 @@ struct PreviewRoom {
                 guard error.isAbsent, !isTop else { throw error }
             }
             place = place.parent
-        }
-    }
-
-    /// Whether so much fits into memory: ever, and now.
-    func fitsInMemory(_ bytes: UInt64) -> (ever: Bool, now: Bool)? {
-        memory.map { (bytes <= $0.usableBytes, bytes <= $0.availableBytes) }
-    }
-
-    /// Whether so much fits into one graphics processor's memory, and into that of all together; nil where that is not
-    /// known.
-    func fitsInGraphics(_ bytes: UInt64) -> (one: Bool, all: Bool)? {
-        let sizes = graphics.compactMap(\.totalBytes)
-        guard !sizes.isEmpty, sizes.count == graphics.count else { return nil }
-        return (sizes.contains { bytes <= $0 }, bytes <= (graphicsBytes ?? 0))
-    }
-
-    /// The memory of all graphics processors together; nil where there are none, or one does not tell.
-    var graphicsBytes: UInt64? {
-        let sizes = graphics.compactMap(\.totalBytes)
-        guard !sizes.isEmpty, sizes.count == graphics.count else { return nil }
-        return sizes.reduce(0) { sum, size in
-            let (total, isOverflow) = sum.addingReportingOverflow(size)
-            return isOverflow ? .max : total
         }
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import HubCache
 import TestSupport
 import Testing
@@ -87,6 +88,85 @@ import Testing
         }
     }
 
+    /// A socket that the service manager made: its mode says who may talk to it, and the daemon leaves it where it is.
+    @Test func theServiceManagersSocketIsServed() throws {
+        try withTestCache { cache in
+            try cache.repo("org/whole").model()
+            try cache.outer.makeFolder("run")
+            try cache.outer.makeFolder("run/hfjanitor")
+            let script =
+                "import os,socket,sys; s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(64); "
+                + "os.dup2(s.fileno(),3); os.set_inheritable(3,True); os.environ['LISTEN_FDS']='1'; "
+                + "os.environ['LISTEN_FDNAMES']='control'; "
+                + "os.environ['LISTEN_PID']=str(os.getpid()); os.execv(sys.argv[2],sys.argv[2:])"
+            let path = cache.outer.path.appending("run/hfjanitor/control.sock")
+            let daemon = try ControlledDaemon(
+                cache, wrapper: ["/usr/bin/python3", "-c", script, path.text])
+            #expect(try daemon.ask("GET", "/api/models/list").text.contains("org/whole"))
+            #expect(daemon.stop() == 0)
+            #expect(cache.outer.exists("run/hfjanitor/control.sock"))
+        }
+    }
+
+    /// One connection more than are served at once is closed, and those there are stay.
+    @Test func connectionsAreBounded() throws {
+        var limit = rlimit()
+        unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        limit.rlim_cur = min(limit.rlim_max, 8192)
+        unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        try withTestCache { cache in
+            let daemon = try ControlledDaemon(cache)
+            var connections = try (0..<1500).map { _ in
+                try #require(SocketConnection(daemon.path), "cannot connect")
+            }
+            let first = connections[0]
+            first.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            #expect(first.receive(until: "}").contains("200"))
+            let further = try #require(SocketConnection(daemon.path))
+            further.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            #expect(further.receiveAll().isEmpty)
+            connections.removeLast(700)
+            #expect(daemon.wait { daemon.tryToAsk("GET", "/healthz")?.status == 200 })
+            #expect(daemon.stop() == 0)
+        }
+    }
+
+    /// Whatever a request says, nothing but a cache that is watched is ever named by it.
+    @Test func noRequestNamesAPath() throws {
+        try withTestCache { cache in
+            try cache.repo("org/whole").model()
+            try cache.outer.write("secret/models--org--x/refs/main", "0")
+            let daemon = try ControlledDaemon(cache, policy: "mode: observe\ncontrol: {allow-fetch: true}\n")
+            let outside = cache.outer.path.appending("secret").text
+            let requests = [
+                ("POST", "/api/models/status"), ("POST", "/api/models/download"), ("POST", "/api/models/preview"),
+                ("DELETE", "/api/models"), ("POST", "/api/verify"), ("POST", "/api/repair"),
+            ]
+            for (method, path) in requests {
+                for body in [
+                    "{\"hf_repo\":\"\(outside)\"}", "{\"hf_repo\":\"..\"}", "{\"hf_repo\":\"a/../b\"}",
+                    "{\"hf_repo\":\"org/whole\",\"cache\":\"\(outside)\"}",
+                    "{\"hf_repo\":\"org/whole\",\"cache\":\"../secret\"}",
+                    "{\"hf_repo\":\"org/whole\",\"local_dir\":\"\(outside)\"}",
+                    "{\"hf_repo\":\"local:\(outside)\"}",
+                ] {
+                    let answer = try daemon.ask(method, path, body)
+                    #expect(answer.status == 400, "\(method) \(path) \(body): \(answer.text)")
+                }
+                for revision in ["../../../secret", "/etc/passwd", "a/../../b", "."] {
+                    let answer = try daemon.ask(
+                        method, path, "{\"hf_repo\":\"org/whole\",\"hf_commit\":\"\(revision)\"}")
+                    #expect(
+                        (400...404).contains(answer.status) || answer.json["status"] as? String == "NOT_FOUND"
+                            || answer.code == "offline", "\(method) \(path) \(revision): \(answer.text)")
+                }
+            }
+            #expect(cache.outer.exists("secret/models--org--x/refs/main"))
+            #expect(cache.outer.exists(cache.repo("org/whole").snapshot(commit(1), "config.json")))
+            #expect(daemon.stop() == 0)
+        }
+    }
+
     @Test func aSocketThatSomebodyListensAtIsNotTaken() throws {
         try withTestCache { cache in
             let first = try ControlledDaemon(cache)
@@ -108,6 +188,7 @@ import Testing
         guard geteuid() == 0 else {
             try #require(
                 ProcessInfo.processInfo.environment["HFJANITOR_TESTS_REQUIRE_ALL"] != "1", "this test needs root")
+            FileHandle.standardError.write(Data("SKIPPED: othersAreRefusedAtTheSocket: needs root\n".utf8))
             return
         }
         try withTestCache { cache in

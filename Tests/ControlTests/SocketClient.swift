@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import HubCache
+import Synchronization
 import TestSupport
 import Testing
 
@@ -107,17 +108,28 @@ final class SocketConnection {
     }
 }
 
+private final class Words: Sendable {
+    let data = Mutex(Data())
+}
+
 /// A real daemon with a control socket of its own.
 final class ControlledDaemon {
     private let program: StartedProgram
     private let runtime: BytePath
     private let state: BytePath
     let path: BytePath
+    private let said = Words()
 
-    /// - Parameter policy: its text.
+    /// What it said on standard error so far.
+    var words: String { said.data.withLock { String(decoding: $0, as: UTF8.self) } }
+
+    /// - Parameters:
+    ///   - policy: its text.
+    ///   - wrapper: a command that becomes the daemon.
     init(
         _ cache: TestCache, policy: String = "mode: observe\n", namesCache: Bool = true,
-        environment: [String: String] = [:]
+        environment: [String: String] = [:],
+        wrapper: [String] = []
     ) throws {
         try cache.outer.write("policy.yaml", policy)
         for folder in ["run", "state"] where !cache.outer.exists(BytePath(folder)) {
@@ -131,10 +143,12 @@ final class ControlledDaemon {
                 + (namesCache ? ["--cache", cache.path.text] : []),
             environment: [
                 "XDG_STATE_HOME": state.text, "XDG_RUNTIME_DIR": runtime.text, "HF_HUB_OFFLINE": "1",
-            ].merging(environment) { $1 })
+            ].merging(environment) { $1 }, wrapper: wrapper)
         // What it says is to be read, or it would wait for that.
-        let handle = program.errors.fileHandleForReading
-        Thread.detachNewThread { _ = handle.readDataToEndOfFile() }
+        let (handle, said) = (program.errors.fileHandleForReading, said)
+        Thread.detachNewThread {
+            while case let more = handle.availableData, !more.isEmpty { said.data.withLock { $0 += more } }
+        }
         let isReady = wait { self.tryToAsk("GET", "/healthz")?.json["status"] as? String == "ok" }
         try #require(isReady, "the daemon is not ready")
     }

@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 
 import runner  # noqa: E402
 
-MODULES = ("soaking", "clients", "floors", "watching")
+MODULES = ("soaking", "clients", "floors", "watching", "steering")
 
 if __name__ == "__main__":
     sys.exit(runner.main(MODULES))

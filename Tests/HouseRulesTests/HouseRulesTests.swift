@@ -33,10 +33,14 @@ import Testing
         "Diagnosis": ["CacheScan", "HubCache", "LinuxIO"],
         "Daemon": [
             "CacheScan", "CacheWatch", "Enforcement", "HubCache", "HubClient", "Ledger", "LinuxIO", "PolicyFile",
+            "Preview",
             "Repair", "Retention", "SystemdSupport", "Verification",
         ],
         "ControlClient": ["CCurl", "HubCache", "LinuxIO"],
-        "Documents": ["Daemon", "Enforcement", "FoundationEssentials", "HubCache", "Retention", "Verification"],
+        "Documents": [
+            "Daemon", "Enforcement", "FoundationEssentials", "HubCache", "HubClient", "Preview", "Retention",
+            "Verification",
+        ],
         "ControlAPI": [
             "Daemon", "Documents", "FoundationEssentials", "HTTPTypes", "HubCache", "HummingbirdCore", "LinuxIO",
             "Logging", "NIOCore", "NIOHTTPTypes", "NIOPosix", "Retention", "SystemdSupport", "Verification",

@@ -1,10 +1,10 @@
-import HubCache
-import HubClient
-import Preview
+public import HubCache
+public import HubClient
+public import Preview
 
 /// `hfjanitor.preview/1`. What is not known is left out.
-struct PreviewDocument: Encodable {
-    struct Access: Encodable {
+public struct PreviewDocument: Encodable, Sendable {
+    struct Access: Encodable, Sendable {
         var gated: String
         var isPrivate: Bool
         var disabled: Bool
@@ -15,7 +15,7 @@ struct PreviewDocument: Encodable {
         }
     }
 
-    struct WeightSetDocument: Encodable {
+    struct WeightSetDocument: Encodable, Sendable {
         var name: String
         var format: String
         var files: Int
@@ -23,7 +23,7 @@ struct PreviewDocument: Encodable {
         var main: Bool
     }
 
-    struct Parameters: Encodable {
+    struct Parameters: Encodable, Sendable {
         var total: UInt64
         var byDtype: [String: UInt64]
         var estimated: Bool
@@ -34,7 +34,7 @@ struct PreviewDocument: Encodable {
         }
     }
 
-    struct Model: Encodable {
+    struct Model: Encodable, Sendable {
         var architectures: [String]
         var modelType: String?
         var contextLength: UInt64?
@@ -52,7 +52,7 @@ struct PreviewDocument: Encodable {
         }
     }
 
-    struct CustomCode: Encodable {
+    struct CustomCode: Encodable, Sendable {
         var needed: Bool
         var pythonFiles: Int
 
@@ -62,7 +62,7 @@ struct PreviewDocument: Encodable {
         }
     }
 
-    struct Estimate: Encodable {
+    struct Estimate: Encodable, Sendable {
         var weightsBytes: UInt64
         var bytes: UInt64
         var fitsRAM: Bool?
@@ -80,7 +80,7 @@ struct PreviewDocument: Encodable {
         }
     }
 
-    struct Memory: Encodable {
+    struct Memory: Encodable, Sendable {
         var overheadPercent = MemoryEstimate.overheadPercent
         var stored: Estimate?
         var fp16: Estimate?
@@ -93,7 +93,7 @@ struct PreviewDocument: Encodable {
         }
     }
 
-    struct Disk: Encodable {
+    struct Disk: Encodable, Sendable {
         var cache: String
         var hereBytes: UInt64
         var missingBytes: UInt64
@@ -111,7 +111,7 @@ struct PreviewDocument: Encodable {
         }
     }
 
-    struct RAM: Encodable {
+    struct RAM: Encodable, Sendable {
         var totalBytes: UInt64
         var availableBytes: UInt64
         var limitBytes: UInt64?
@@ -123,7 +123,7 @@ struct PreviewDocument: Encodable {
         }
     }
 
-    struct GPU: Encodable {
+    struct GPU: Encodable, Sendable {
         var name: String
         var totalBytes: UInt64?
         var freeBytes: UInt64?
@@ -167,14 +167,15 @@ struct PreviewDocument: Encodable {
     }
 
     /// When nothing is known but the failure.
-    init(_ id: RepoID, _ revision: String, _ failure: HubFailure) {
+    public init(_ id: RepoID, _ revision: String, _ failure: HubFailure) {
         repo = id.description
         self.revision = revision
         errorCode = failure.code.rawValue
         errorMessage = failure.description
     }
 
-    init(_ preview: RepoPreview, _ revision: String, _ room: PreviewRoom) {
+    /// What was asked for, and what this machine has for it.
+    public init(_ preview: RepoPreview, _ revision: String, _ room: PreviewRoom) {
         repo = preview.repo.description
         self.revision = revision
         commit = preview.info.commit.hex

@@ -1,0 +1,188 @@
+internal import CacheScan
+internal import HubCache
+internal import HubClient
+internal import LinuxIO
+internal import PolicyFile
+internal import Repair
+internal import Retention
+internal import SystemdSupport
+internal import Verification
+
+/// What asking the Hub takes, as plain values.
+struct HubAccount: Sendable {
+    var environment: HubEnvironment
+    /// In place of the environment's.
+    var token: HubToken?
+    var health: HubHealth
+    var version: String
+
+    /// - Parameter attempts: nil: as many as usual.
+    /// - Throws: `HubEndpointProblem`.
+    func client(_ policy: RepairPolicy, attempts: Int? = nil) throws(HubEndpointProblem) -> HubClient {
+        var settings = HubSettings()
+        settings.userAgent = "hfjanitor/\(version)"
+        if let attempts { settings.attempts = attempts }
+        return HubClient(
+            environment: environment, endpoints: try policy.hubEndpoints(besides: environment), token: token,
+            health: health, settings: settings)
+    }
+}
+
+/// What a download that somebody asked for needs, as plain values for its thread.
+struct DownloadOrder: Sendable {
+    var looker: Looker
+    var others: [Looker]
+    var request: FetchRequest
+    /// Whether it may fetch what is not for everybody.
+    var mayBeGated: Bool
+    /// Whether this process is at work in the repo itself, so that held locks say nothing of others.
+    var isBusyByUs: Bool
+    var policy: Policy
+    var cachePolicy: CachePolicy
+    var account: HubAccount
+    /// Makes room before a download is refused; nil where the policy only observes.
+    var room: PassOrder?
+    var progress: TransferProgress
+    var cancellation: Cancellation
+
+    /// Somebody waits for the answer meanwhile: the Hub is not asked as often as for the content.
+    private static let attempts = 2
+
+    /// Finds out whether there is such a revision, and whether it may be fetched.
+    func prepare() -> Result<CommitHash, TransferRefusal> {
+        do {
+            let root = try looker.openRoot()
+            guard looker.mayChange(root) else {
+                return .failure(
+                    TransferRefusal("not_allowed", "nothing may be written to this cache by the daemon's user"))
+            }
+            let info = try account.client(policy.repair, attempts: Self.attempts).repoInfo(
+                request.repo, revision: request.revision, cancellation: cancellation)
+            if !mayBeGated, info.gating != .open || info.isPrivate {
+                return .failure(
+                    TransferRefusal(
+                        "not_allowed",
+                        "\(request.repo) is \(info.isPrivate ? "private" : "gated"): give a token of your own in 'hf_token', or "
+                            + "set 'control: allow-fetch' in the policy"))
+            }
+            if !isBusyByUs, try looker.repo(request.repo.folder, depth: .structure).isLive {
+                return .failure(
+                    TransferRefusal(
+                        "already_downloading",
+                        "another process is at work in \(request.repo): ask again when it is done", retryAfter: 10))
+            }
+            return .success(info.commit)
+        } catch {
+            return .failure(Self.refusal(error, looker))
+        }
+    }
+
+    private static func refusal(_ error: any Error, _ looker: Looker) -> TransferRefusal {
+        switch error {
+        case let failure as HubFailure: TransferRefusal(failure)
+        case let failure as RepairFailure: TransferRefusal(failure)
+        case let failure as SystemCallFailure:
+            TransferRefusal("unavailable", "\(looker.path.display) cannot be read: \(failure.reason)")
+        default: TransferRefusal("unavailable", "\(error)")
+        }
+    }
+
+    /// Fetches it.
+    ///
+    /// - Parameters:
+    ///   - accepted: is told once nothing speaks against it any more.
+    ///   - say: is told of what others do.
+    func run(
+        accepted: (AcceptedFetch) -> Void, say: @escaping @Sendable (JournalEvent) -> Void
+    ) -> DownloadFindings {
+        let root: CacheRoot
+        do {
+            root = try looker.openRoot()
+        } catch {
+            return DownloadFindings(result: .failure(Self.refusal(error, looker)))
+        }
+        let traces = FetchTraces(of: request.repo, in: root)
+        var findings = DownloadFindings(result: .failure(.cancelled), traces: traces)
+        do {
+            var settings = RepairSettings(policy, of: cachePolicy, on: root)
+            settings.makesLinks = !account.environment.disablesLinks
+            settings.event = { event in
+                traces.note(event)
+                guard case .downloadJoined(let file) = event else { return }
+                say(
+                    JournalEvent(
+                        .downloadJoined, "\(file.repo): \(file.path.display) is being fetched by another process",
+                        EventFields(
+                            cache: root.path, repo: file.repo.description, revision: file.commit, path: file.path,
+                            blob: file.etag)))
+            }
+            if let room { settings.makeRoom = { free in room.makeRoom(free, on: root, say) } }
+            let fetcher = Fetcher(
+                root: root, others: others.compactMap { try? $0.openRoot() }, settings: settings, ledger: looker.ledger,
+                progress: progress, cancellation: cancellation)
+            let client = try account.client(policy.repair)
+            var wasAccepted = false
+            defer { findings.wasAccepted = wasAccepted }
+            let outcome = try fetcher.fetch(request, from: client) { fetch in
+                traces.begin(fetch.commit)
+                wasAccepted = true
+                accepted(fetch)
+            }
+            for warning in outcome.warnings {
+                say(
+                    JournalEvent(
+                        .downloadFailed, priority: .warning, "\(request.repo): \(displayText(of: warning))",
+                        EventFields(cache: root.path, repo: request.repo.description, revision: outcome.commit)))
+            }
+            // The rest is here; what stands in a file's place stays, and the revision is not what was asked for.
+            let left = outcome.left.min { $0.key < $1.key }
+            findings.result = left.map { .failure(TransferRefusal($0.value)) } ?? .success(outcome.bytesFetched)
+        } catch {
+            findings.result = .failure(Self.refusal(error, looker))
+        }
+        // What was refused has made a folder at most.
+        if !findings.wasAccepted { traces.removeRest() }
+        findings.look = try? looker.repo(request.repo.folder, depth: .structure)
+        return findings
+    }
+
+    /// Takes away what a cancelled download has left, and what came with it of a revision that was not here before.
+    ///
+    /// - Returns: why something stays; nil when nothing does.
+    func cleanUp(_ traces: FetchTraces, _ removal: PassOrder, say: (JournalEvent) -> Void) -> (String?, RepoLook?) {
+        traces.removePartials()
+        var left: String?
+        if traces.hasNewRevision {
+            switch removal.remove(request.repo, traces.hadFolder ? traces.newCommit : nil, say: say) {
+            case .removed, .absent, .cancelled: break
+            case .kept(let reasons): left = reasons.map { "\($0.by.rawValue) (\($0.detail))" }.joined(separator: ", ")
+            case .refused(let reason), .failed(let reason): left = reason
+            }
+        }
+        traces.removeRest()
+        return (left, try? looker.repo(request.repo.folder, depth: .structure))
+    }
+}
+
+/// What a download came to.
+struct DownloadFindings: Sendable {
+    /// Bytes that came over the network.
+    var result: Result<UInt64, TransferRefusal>
+    var traces: FetchTraces?
+    var wasAccepted = false
+    /// What is there now.
+    var look: RepoLook?
+}
+
+extension PassOrder {
+    /// Carries the policy's plan out, so that so much is free above its floor.
+    func makeRoom(_ free: UInt64, on root: CacheRoot, _ say: @escaping @Sendable (JournalEvent) -> Void) {
+        var order = self
+        order.room = caches.map(\.policy).room(toFree: free, of: root.filesystem.totalBytes)
+        // Nothing goes for what finds no room even then.
+        guard let outlook = try? order.run(acts: false, say: say),
+            outlook.plan.caches.contains(where: { $0.freeBytesAfter >= free })
+        else { return }
+        _ = try? order.run(acts: true, say: say)
+    }
+}
