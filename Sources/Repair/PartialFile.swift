@@ -170,8 +170,11 @@ final class PartialFile: Sendable {
             }
             if state.pending.isEmpty { return false }
             try file.descriptor.write(state.pending)
-            state.digest?.update(state.pending.span)
-            state.pending.removeAll(keepingCapacity: true)
+            var bytes: [UInt8] = []
+            swap(&bytes, &state.pending)
+            state.digest?.update(bytes.span)
+            bytes.removeAll(keepingCapacity: true)
+            state.pending = bytes
             return true
         }
         if isGrown { steps.reached(.partialGrown) }
