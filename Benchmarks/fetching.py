@@ -1,4 +1,4 @@
-"""Downloads from an nginx on the loopback interface, which is Hub and content's host at once, beside curl and the Python client."""
+"""Downloads from an nginx on the loopback interface, the Hub and its content's host, beside curl and the Python client."""
 
 from __future__ import annotations
 
@@ -76,15 +76,16 @@ def places(folder: Path, files: list[Served], url: str, *, in_git: bool) -> str:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, files: list[Served], *, in_git: bool) -> Iterator[str]:
-    """A Hub with those files; its address."""
+def nginx(folder: Path, files: list[Served], *, in_git: bool) -> Iterator[tuple[str, str]]:
+    """A Hub with those files; its address, and that of the content's host."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         raise Skipped("nginx is not here: install nginx-light")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    with socket.socket() as hub, socket.socket() as content:
+        for free in (hub, content):
+            free.bind(("127.0.0.1", 0))
+        port, content_port = hub.getsockname()[1], content.getsockname()[1]
+    content_url = f"http://127.0.0.1:{content_port}"
     place = folder / "nginx"
     place.mkdir(exist_ok=True)
     configuration = place / "nginx.conf"
@@ -94,7 +95,8 @@ def nginx(folder: Path, files: list[Served], *, in_git: bool) -> Iterator[str]:
         "events { worker_connections 256; }"
         f"http {{ access_log off; sendfile on; tcp_nopush on; client_body_temp_path {place}/a; proxy_temp_path {place}/b;"
         f"fastcgi_temp_path {place}/c; uwsgi_temp_path {place}/d; scgi_temp_path {place}/e; keepalive_requests 100000;"
-        f"server {{ listen 127.0.0.1:{port}; root {folder}/content;\n{places(folder, files, url, in_git=in_git)}\n}} }}"
+        f"server {{ listen 127.0.0.1:{content_port}; root {folder}/content; }}"
+        f"server {{ listen 127.0.0.1:{port};\n{places(folder, files, content_url, in_git=in_git)}\n}} }}"
     )
     server = subprocess.Popen([program, "-c", configuration, "-p", place], stderr=subprocess.DEVNULL)
     try:
@@ -104,7 +106,7 @@ def nginx(folder: Path, files: list[Served], *, in_git: bool) -> Iterator[str]:
             if server.poll() is not None:
                 raise Failure(f"nginx does not start: {(place / 'errors').read_text()}")
             time.sleep(0.05)
-        yield url
+        yield f"http://127.0.0.1:{port}", content_url
     finally:
         server.terminate()
         server.wait()
@@ -168,7 +170,7 @@ def contest(
     total = sum(file.size for file in files)
     work = bench.folder / "work"
     work.mkdir(parents=True, exist_ok=True)
-    with fresh(target or work / "fetched") as target, nginx(folder, files, in_git=in_git) as url:
+    with fresh(target or work / "fetched") as target, nginx(folder, files, in_git=in_git) as (url, content_url):
 
         def prepare() -> None:
             shutil.rmtree(target, ignore_errors=True)
@@ -181,7 +183,7 @@ def contest(
                 raise Failure("less than the whole was fetched")
 
         listed, digests = work / "fetched.urls", work / "fetched.digests"
-        listed.write_text("".join(f'url = "{url}/{file.name}"\noutput = "{target}/{file.name}"\n' for file in files))
+        listed.write_text("".join(f'url = "{content_url}/{file.name}"\noutput = "{target}/{file.name}"\n' for file in files))
         digests.write_text("".join(f"{file.sha256}  {target}/{file.name}\n" for file in files))
         curl = f'curl -fsS --config "{listed}"'
         safe = f'{curl} && sync "{target}"/* && sync "{target}" && sha256sum -c --quiet "{digests}"'
