@@ -40,7 +40,11 @@ import Testing
             try writer.append(content.span.extracting(index..<next))
             index = next
         }
-        let found = try #require(writer.finish()).finish()
+        guard let whole = writer.finish() else {
+            Issue.record("there is no digest")
+            return
+        }
+        let found = try whole.finish()
         #expect(writer.failure == nil)
         #expect(found.hex == ReferenceDigest.sha256(content))
         #expect(try file.descriptor.stat().size == UInt64(content.count))
