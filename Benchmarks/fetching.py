@@ -1,76 +1,91 @@
-"""Downloads from an nginx on the loopback interface, beside curl and the Python client."""
+"""Downloads from an nginx on the loopback interface, the Hub and its content's host, beside curl and the Python client."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import json
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
 from cases import GIB, MB, Bench, Skipped
-from hub_stand_in import Hub, Reply, Request, Servers, as_json, failure
 from measuring import Contender, Failure, Run, Series, ratio
 from results import Budget, Result
 
 COMMIT = "c" * 40
+PIECE = 1 << 20
 
 
-class NginxHub(Hub):
-    """A Hub whose large files are elsewhere: it only says what they are and where."""
+@dataclass(frozen=True)
+class Served:
+    """A file that is served, and what it is."""
 
-    def __init__(self, folder: Path, content_url: str) -> None:
-        super().__init__(page_size=10_000)
-        self.content_url = content_url
-        self.files = {
-            path.name: (path.stat().st_size, (folder / "digests" / path.name).read_text())
-            for path in sorted((folder / "content").iterdir())
-        }
+    name: str
+    size: int
+    sha256: str
+    sha1: str
+    """As git has it."""
 
-    def answer(self, request: Request) -> Reply:
-        if "/revision/" in request.path:
-            siblings = [{"rfilename": name} for name in self.files]
-            return as_json({"id": "acme/model", "sha": COMMIT, "private": False, "gated": False, "siblings": siblings})
-        if "/tree/" in request.path:
-            return as_json(
-                [
-                    {
-                        "type": "file",
-                        "path": name,
-                        "size": size,
-                        "oid": hashlib.sha1(name.encode()).hexdigest(),
-                        "lfs": {"oid": digest, "size": size, "pointerSize": 134},
-                    }
-                    for name, (size, digest) in self.files.items()
-                ]
-            )
-        name = request.path.rpartition("/")[2]
-        if "/resolve/" in request.path and name in self.files:
-            size, digest = self.files[name]
-            headers = {
-                "X-Repo-Commit": COMMIT,
-                "X-Linked-Etag": f'"{digest}"',
-                "X-Linked-Size": str(size),
-                "ETag": f'"{digest}"',
-                "Location": f"{self.content_url}/{name}",
-            }
-            return Reply(302, b"", headers)
-        return failure(404, "EntryNotFound", "only this model is served here")
+    @functools.cached_property
+    def listed(self) -> dict[str, object]:
+        return {"type": "file", "path": self.name, "size": self.size, "oid": self.sha1}
+
+
+def listing(files: list[Served], *, in_git: bool) -> list[dict[str, object]]:
+    """What the Hub says of a commit's files."""
+    if in_git:
+        return [file.listed for file in files]
+    return [
+        file.listed | {"lfs": {"oid": file.sha256, "size": file.size, "pointerSize": 134}} for file in files
+    ]
+
+
+def places(folder: Path, files: list[Served], url: str, *, in_git: bool) -> str:
+    """The Hub's part of nginx's configuration: one GET gives what git keeps, a redirect tells where all else is."""
+    hub = folder / "hub"
+    hub.mkdir(exist_ok=True)
+    siblings = [{"rfilename": file.name} for file in files]
+    repo = {"id": "acme/model", "sha": COMMIT, "private": False, "gated": False, "siblings": siblings}
+    (hub / "revision.json").write_text(json.dumps(repo))
+    (hub / "tree.json").write_text(json.dumps(listing(files, in_git=in_git)))
+    lines = [
+        f"location = /api/models/acme/model/revision/main {{ default_type application/json; alias {hub}/revision.json; }}",
+        f"location = /api/models/acme/model/tree/{COMMIT} {{ default_type application/json; alias {hub}/tree.json; }}",
+    ]
+    for file in files:
+        etag = file.sha1 if in_git else file.sha256
+        answer = (
+            f"alias {folder}/content/{file.name};"
+            if in_git
+            else f"add_header X-Linked-Etag '\"{etag}\"' always; add_header X-Linked-Size {file.size} always;"
+            f"return 302 {url}/{file.name};"
+        )
+        lines.append(
+            f"location = /acme/model/resolve/{COMMIT}/{file.name} {{ etag off; add_header ETag '\"{etag}\"' always;"
+            f"add_header X-Repo-Commit {COMMIT} always; {answer} }}"
+        )
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager
-def nginx(folder: Path) -> Iterator[str]:
-    """Serves a folder; its address."""
+def nginx(folder: Path, files: list[Served], *, in_git: bool) -> Iterator[tuple[str, str]]:
+    """A Hub with those files; its address, and that of the content's host."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         raise Skipped("nginx is not here: install nginx-light")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as hub, socket.socket() as content:
+        for free in (hub, content):
+            free.bind(("127.0.0.1", 0))
+        port, content_port = hub.getsockname()[1], content.getsockname()[1]
+    content_url = f"http://127.0.0.1:{content_port}"
     place = folder / "nginx"
     place.mkdir(exist_ok=True)
     configuration = place / "nginx.conf"
@@ -79,8 +94,9 @@ def nginx(folder: Path) -> Iterator[str]:
         f"{user} worker_processes 1; daemon off; pid {place}/pid; error_log {place}/errors;"
         "events { worker_connections 256; }"
         f"http {{ access_log off; sendfile on; tcp_nopush on; client_body_temp_path {place}/a; proxy_temp_path {place}/b;"
-        f"fastcgi_temp_path {place}/c; uwsgi_temp_path {place}/d; scgi_temp_path {place}/e;"
-        f"server {{ listen 127.0.0.1:{port}; root {folder}/content; }} }}"
+        f"fastcgi_temp_path {place}/c; uwsgi_temp_path {place}/d; scgi_temp_path {place}/e; keepalive_requests 100000;"
+        f"server {{ listen 127.0.0.1:{content_port}; root {folder}/content; }}"
+        f"server {{ listen 127.0.0.1:{port};\n{places(folder, files, content_url, in_git=in_git)}\n}} }}"
     )
     server = subprocess.Popen([program, "-c", configuration, "-p", place], stderr=subprocess.DEVNULL)
     try:
@@ -90,79 +106,100 @@ def nginx(folder: Path) -> Iterator[str]:
             if server.poll() is not None:
                 raise Failure(f"nginx does not start: {(place / 'errors').read_text()}")
             time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", content_url
     finally:
         server.terminate()
         server.wait()
 
 
-def served(bench: Bench, name: str, sizes: list[int], room: int) -> Path:
-    """Files of those sizes, with their digests beside them."""
+def blocks(number: int, size: int) -> Iterator[bytes]:
+    """The content of a file, no part of which is twice in it."""
+    piece = hashlib.shake_256(b"hfjanitor").digest(PIECE)
+    for index in range(-(-size // PIECE)):
+        first = (number + (index << 32)).to_bytes(8, "little")
+        yield (first + piece[8:])[: min(PIECE, size - index * PIECE)]
+
+
+def holes(size: int) -> Iterator[bytes]:
+    """The content of a file that takes no room where it is served."""
+    for index in range(-(-size // PIECE)):
+        yield bytes(min(PIECE, size - index * PIECE))
+
+
+def served(bench: Bench, name: str, sizes: list[int], *, room: int, sparse: bool = False) -> Path:
+    """Files of those sizes, and what they are beside them; `room` is what the downloads of them will take."""
     folder = bench.folder / name
-    if (folder / "whole").exists():
-        return folder
     if shutil.disk_usage(bench.folder).free < room + GIB:
         raise Skipped(f"needs {room / 1e9:.0f} GB of disk and 1 GB to spare")
+    if (folder / "files.json").exists():
+        return folder
     shutil.rmtree(folder, ignore_errors=True)
-    for part in ("content", "digests"):
-        (folder / part).mkdir(parents=True)
-    piece = hashlib.shake_256(b"hfjanitor").digest(1 << 20)
+    (folder / "content").mkdir(parents=True)
+    files = []
     for number, size in enumerate(sizes):
         path = folder / "content" / f"part-{number:04}.bin"
-        digest = hashlib.sha256()
+        sha256, sha1 = hashlib.sha256(), hashlib.sha1(f"blob {size}\0".encode())
         with path.open("wb") as file:
-            left, first = size, number.to_bytes(8, "little")
-            while left > 0:
-                block = (first + piece[len(first) :])[: min(left, len(piece))]
-                file.write(block)
-                digest.update(block)
-                left -= len(block)
-                first = (int.from_bytes(first, "little") + (1 << 32)).to_bytes(8, "little")
-        (folder / "digests" / path.name).write_text(digest.hexdigest())
-    (folder / "whole").touch()
+            for block in holes(size) if sparse else blocks(number, size):
+                if not sparse:
+                    file.write(block)
+                sha256.update(block)
+                sha1.update(block)
+            file.truncate(size)
+        files.append([path.name, size, sha256.hexdigest(), sha1.hexdigest()])
+    (folder / "files.json").write_text(json.dumps(files))
     return folder
 
 
-def contest(bench: Bench, folder: Path, rounds: int, *, with_client: bool = True) -> list[Series]:
-    """Ours, curl, curl with what is needed to be as safe, and the Python client."""
-    target = bench.folder / "work" / "fetched"
-    target.mkdir(parents=True, exist_ok=True)
-    names = sorted(path.name for path in (folder / "content").iterdir())
-    bytes_ = sum(path.stat().st_size for path in (folder / "content").iterdir())
-
-    def prepare() -> None:
+@contextlib.contextmanager
+def fresh(target: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    try:
+        yield target
+    finally:
         shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        os.sync()
 
-    def whole(run: Run) -> None:
-        found = [path for path in target.rglob("*") if path.is_file() and not path.is_symlink()]
-        if sum(path.stat().st_size for path in found) < bytes_:
-            raise Failure("less than the whole was fetched")
 
-    with nginx(folder) as url, Servers(NginxHub(folder, url)) as servers:
-        environment = {"HF_ENDPOINT": servers.url, "HF_HUB_DISABLE_XET": "1"}
-        listed = target.parent / "fetched.urls"
-        listed.write_text("".join(f'url = "{url}/{name}"\noutput = "{target}/{name}"\n' for name in names))
-        digests = target.parent / "fetched.digests"
-        digests.write_text(
-            "".join(f"{(folder / 'digests' / name).read_text()}  {target}/{name}\n" for name in names)
-        )
+def contest(
+    bench: Bench, folder: Path, rounds: int, *, target: Path | None = None, with_client: bool = True, in_git: bool = False
+) -> list[Series]:
+    """Ours, curl, curl with what is needed to be as safe, and the Python client."""
+    files = [Served(*file) for file in json.loads((folder / "files.json").read_text())]
+    total = sum(file.size for file in files)
+    work = bench.folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    with fresh(target or work / "fetched") as target, nginx(folder, files, in_git=in_git) as (url, content_url):
+
+        def prepare() -> None:
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir(parents=True)
+            os.sync()
+
+        def whole(run: Run) -> None:
+            found = [path for path in target.rglob("*") if path.is_file() and not path.is_symlink()]
+            if sum(path.stat().st_size for path in found) < total:
+                raise Failure("less than the whole was fetched")
+
+        listed, digests = work / "fetched.urls", work / "fetched.digests"
+        listed.write_text("".join(f'url = "{content_url}/{file.name}"\noutput = "{target}/{file.name}"\n' for file in files))
+        digests.write_text("".join(f"{file.sha256}  {target}/{file.name}\n" for file in files))
         curl = f'curl -fsS --config "{listed}"'
+        safe = f'{curl} && sync "{target}"/* && sync "{target}" && sha256sum -c --quiet "{digests}"'
         contenders = [
             Contender("hfjanitor fetch", [bench.program, "fetch", "acme/model", "--cache", target, "--json"]),
             Contender("curl -o", ["sh", "-c", curl]),
-            Contender("curl -o, sync, sha256sum -c", ["sh", "-c", f"{curl} && sync -f {target} && sha256sum -c --quiet {digests}"]),
+            Contender("curl -o, sync, sha256sum -c", ["sh", "-c", safe]),
         ]
         if with_client:
             download = [bench.client, "download", "acme/model", "--cache-dir", target, "--quiet"]
             contenders.append(Contender("hf download", download))
+        environment = {"HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1"}
         return bench.laboratory.contest(
             rounds,
             *(
-                Contender(
-                    one.label, one.command, whole, environment=environment, prepare=prepare, work=bytes_
-                )
+                Contender(one.label, one.command, whole, environment=environment, prepare=prepare, work=total)
                 for one in contenders
             ),
         )
@@ -175,12 +212,15 @@ def told(series: list[Series]) -> list[str]:
     return notes
 
 
-def benchmark_fetch(bench: Bench) -> Result:
-    size = (1 << 28) if bench.is_quick else 2 * GIB
-    series = contest(bench, served(bench, f"served-{size >> 20}", [size], 3 * size), bench.rounds(5))
+def fetched(
+    bench: Bench, name: str, about: str, size: int, rounds: int, target: Path | None = None, *, sparse: bool = False
+) -> Result:
+    """One file, against the budgets."""
+    folder = served(bench, f"served-{size >> 20}", [size], room=size if sparse else 3 * size, sparse=sparse)
+    series = contest(bench, folder, rounds, target=target, with_client=not sparse)
     return Result(
-        "fetch",
-        f"one file of {size >> 20} MiB from a local nginx, proven by its digest and synced",
+        name,
+        about,
         series,
         [
             Budget("at least 0.95 x the rate of curl -o", ratio(series[1], series[0]), 0.95, at_least=True),
@@ -190,29 +230,53 @@ def benchmark_fetch(bench: Bench) -> Result:
     )
 
 
-def benchmark_fetch_small(bench: Bench) -> Result:
-    count = 200 if bench.is_quick else 1000
-    folder = served(bench, f"served-small-{count}", [20_000 + 7 * n for n in range(count)], 100 * MB)
-    series = contest(bench, folder, bench.rounds(3))
-    return Result("fetch-small", f"{count} files of 20 to 27 kB", series, notes=told(series))
+def usual(bench: Bench) -> int:
+    return (1 << 28) if bench.is_quick else 2 * GIB
+
+
+def benchmark_fetch(bench: Bench) -> Result:
+    size = usual(bench)
+    about = f"one file of {size >> 20} MiB from a local nginx to the disk, proven by its digest and synced"
+    return fetched(bench, "fetch", about, size, bench.rounds(5))
+
+
+def benchmark_fetch_memory(bench: Bench) -> Result:
+    size = usual(bench)
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < size + GIB:
+        raise Skipped("/dev/shm is not here, or has too little room")
+    about = f"one file of {size >> 20} MiB from a local nginx to memory, which leaves out the disk"
+    with tempfile.TemporaryDirectory(dir=memory, prefix="hfjanitor-") as target:
+        return fetched(bench, "fetch-memory", about, size, bench.rounds(5), Path(target) / "fetched")
 
 
 def benchmark_fetch_large(bench: Bench) -> Result:
     if not bench.is_large:
-        raise Skipped("takes 40 GB of disk: ask for it with --large")
-    folder = served(bench, "served-20480", [20 * GIB], 41 * GIB)
-    series = contest(bench, folder, 1, with_client=False)
-    return Result(
-        "fetch-large",
-        "one file of 20 GiB",
-        series,
-        [Budget("at most 64 MB resident", series[0].peak_rss, 64 * MB, "bytes")],
-        told(series),
-    )
+        raise Skipped("takes 22 GB of disk: ask for it with --large")
+    about = "one file of 20 GiB of zeros, which nginx has not to read from a disk"
+    return fetched(bench, "fetch-large", about, 20 * GIB, 1, sparse=True)
+
+
+def small(bench: Bench, name: str, about: str, *, in_git: bool) -> Result:
+    count = 200 if bench.is_quick else 1000
+    sizes = [20_000 + 7 * number for number in range(count)]
+    folder = served(bench, f"served-small-{count}", sizes, room=100 * MB)
+    series = contest(bench, folder, bench.rounds(5), in_git=in_git)
+    return Result(name, f"{count} files of 20 to 27 kB {about}", series, notes=told(series))
+
+
+def benchmark_fetch_small(bench: Bench) -> Result:
+    return small(bench, "fetch-small", "that git keeps: one request each", in_git=True)
+
+
+def benchmark_fetch_small_lfs(bench: Bench) -> Result:
+    return small(bench, "fetch-small-lfs", "in large files' storage: two requests each", in_git=False)
 
 
 FETCH_BENCHMARKS: Mapping[str, Callable[[Bench], Result]] = {
     "fetch": benchmark_fetch,
+    "fetch-memory": benchmark_fetch_memory,
     "fetch-small": benchmark_fetch_small,
+    "fetch-small-lfs": benchmark_fetch_small_lfs,
     "fetch-large": benchmark_fetch_large,
 }

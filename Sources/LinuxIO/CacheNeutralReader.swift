@@ -6,7 +6,7 @@ public import HubCache
 @safe public struct PageBuffer: ~Copyable {
     /// How many bytes it can hold.
     public let capacity: Int
-    /// How many bytes the last read put into it.
+    /// How many bytes the last read put into it, or were added since it was emptied.
     public internal(set) var count = 0
 
     /// Enough that a request to the disk is worth its while, and little enough that a thread notices within a few
@@ -38,6 +38,23 @@ public import HubCache
         let filled = unsafe UnsafeBufferPointer(rebasing: memory[..<count])
         return try unsafe body(filled.span)
     }
+
+    /// Adds bytes behind those that are in it, until it holds `limit`.
+    ///
+    /// - Returns: how many there was room for.
+    public mutating func append(_ bytes: Span<UInt8>, upTo limit: Int) -> Int {
+        let taken = min(bytes.count, min(limit, capacity) - count)
+        guard taken > 0 else { return 0 }
+        unsafe bytes.withUnsafeBytes { source in
+            guard let base = source.baseAddress else { return }
+            unsafe address(at: count).copyMemory(from: base, byteCount: taken)
+        }
+        count += taken
+        return taken
+    }
+
+    /// Forgets what is in it.
+    public mutating func empty() { count = 0 }
 
     /// Where to put the byte with that index. Good while the buffer lives.
     @unsafe func address(at index: Int) -> UnsafeMutableRawPointer {
@@ -221,7 +238,7 @@ public struct CacheNeutralReader: ~Copyable {
 }
 
 /// Calls again while a signal interrupts.
-private func retrying(_ body: () -> Int) -> Int {
+func retrying(_ body: () -> Int) -> Int {
     while true {
         let result = body()
         if result != -Int(EINTR) { return result }

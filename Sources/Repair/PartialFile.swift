@@ -13,27 +13,23 @@ final class PartialFile: Sendable {
     /// How many bytes were here before.
     let present: UInt64
     private let blobs: OwnedDescriptor
-    private let file: OwnedDescriptor
+    private let file: SharedDescriptor
     private let steps: RepairSteps
+    /// Whether so much is to come that threads of their own write and hash.
+    private let isLong: Bool
     private let state: Mutex<State>
 
     private struct State: ~Copyable {
+        /// Of what is written; nil while `writer` has it.
         var digest: StreamingDigest?
-        /// Has the digest once much has come.
-        var background: BackgroundDigest?
+        var writer: HashedWriter?
         var length: UInt64
         /// What came and is not written yet: libcurl gives 16 kB at a time.
         var pending: [UInt8] = []
-        /// How many bytes were written, and up to where the system was told to bring them to the disk.
-        var written: UInt64
-        var sent: UInt64
     }
 
     private static let writeSize = 256 << 10
-    /// Waiting for the disk in the end takes no longer than it does for so much.
-    private static let writebackSize: UInt64 = 8 << 20
-    /// From so many bytes on a thread of its own hashes.
-    private static let backgroundSize: UInt64 = 4 << 20
+    private static let longSize: UInt64 = 16 << 20
 
     private init(
         name: BytePath, present: UInt64, blobs: consuming OwnedDescriptor, file: consuming OwnedDescriptor,
@@ -42,9 +38,10 @@ final class PartialFile: Sendable {
         self.name = name
         self.present = present
         self.blobs = blobs
-        self.file = file
         self.steps = steps
-        state = Mutex(State(digest: digest, length: present, written: present, sent: present))
+        self.file = SharedDescriptor(file)
+        isLong = digest.declaredLength - present >= Self.longSize
+        state = Mutex(State(digest: digest, length: present))
     }
 
     /// Makes an empty one.
@@ -146,8 +143,16 @@ final class PartialFile: Sendable {
 
     /// Takes the next bytes; they are written when they are many, or by `flush`.
     func append(_ bytes: Span<UInt8>) throws(SystemCallFailure) {
-        let isDue = state.withLock { state in
+        let isDue = try state.withLock { (state) throws(SystemCallFailure) in
+            if isLong, state.writer == nil, let digest = state.digest.take() {
+                state.writer = HashedWriter(
+                    file, at: state.length, digest, written: { [steps] in steps.reached(.partialGrown) })
+            }
             state.length += UInt64(bytes.count)
+            if let writer = state.writer {
+                try writer.append(bytes)
+                return false
+            }
             if state.pending.isEmpty { state.pending.reserveCapacity(min(Self.writeSize, Int(state.length))) }
             state.pending.append(bytes)
             return state.pending.count >= Self.writeSize
@@ -158,25 +163,18 @@ final class PartialFile: Sendable {
     /// Writes what came.
     func flush() throws(SystemCallFailure) {
         let isGrown = try state.withLock { (state) throws(SystemCallFailure) in
+            if let writer = state.writer.take() {
+                state.digest = writer.finish()
+                if let failure = writer.failure { throw failure }
+                return false
+            }
             if state.pending.isEmpty { return false }
-            try file.write(state.pending)
-            state.written += UInt64(state.pending.count)
-            if state.written - state.sent >= Self.writebackSize {
-                file.startWriteback(from: state.sent, count: state.written - state.sent)
-                state.sent = state.written
-            }
-            if state.written - present >= Self.backgroundSize, let digest = state.digest.take() {
-                state.background = BackgroundDigest(digest)
-            }
-            if let background = state.background {
-                state.pending = background.update(state.pending)
-            } else {
-                var bytes: [UInt8] = []
-                swap(&bytes, &state.pending)
-                state.digest?.update(bytes.span)
-                bytes.removeAll(keepingCapacity: true)
-                state.pending = bytes
-            }
+            try file.descriptor.write(state.pending)
+            var bytes: [UInt8] = []
+            swap(&bytes, &state.pending)
+            state.digest?.update(bytes.span)
+            bytes.removeAll(keepingCapacity: true)
+            state.pending = bytes
             return true
         }
         if isGrown { steps.reached(.partialGrown) }
@@ -194,11 +192,11 @@ final class PartialFile: Sendable {
         from source: consuming OwnedDescriptor, _ stat: FileStat, _ wanted: WantedFile, _ cancellation: Cancellation,
         requireRoom: () throws -> Void, progress: (UInt64) -> Void
     ) throws -> Bool {
-        let isClone = (try? file.clone(from: source)) != nil
+        let isClone = (try? file.descriptor.clone(from: source)) != nil
         if !isClone { try requireRoom() }
         // What a clone has is read from the clone: the other file may change.
         let readable = isClone ? try blobs.open(name, options: .keepAccessTime) : source
-        let known = isClone ? try file.stat() : stat
+        let known = isClone ? try file.descriptor.stat() : stat
         var failure: SystemCallFailure?
         do {
             try Self.read(readable, known, wanted.size, cancellation) { bytes throws(SystemCallFailure) in
@@ -248,9 +246,7 @@ final class PartialFile: Sendable {
     func isRight(_ wanted: WantedFile) throws(SystemCallFailure) -> Bool {
         try flush()
         let found = state.withLock { state -> ContentDigest? in
-            var digest = state.digest.take()
-            if let background = state.background.take() { digest = background.finish() }
-            guard let digest = digest.take() else { return nil }
+            guard let digest = state.digest.take() else { return nil }
             return try? digest.finish()
         }
         guard found == wanted.digest else { return false }
@@ -264,18 +260,18 @@ final class PartialFile: Sendable {
     func publish(
         as name: BytePath, in folder: borrowing OwnedDescriptor, permissions: UInt16, gid: UInt32
     ) throws(SystemCallFailure) {
-        let stat = try file.stat()
+        let stat = try file.descriptor.stat()
         guard stat.size == length else {
             throw SystemCallFailure(call: "rename", errno: SystemCallFailure.staleNumber, subject: self.name)
         }
-        guard blobs.isStill(self.name, file) else {
+        guard blobs.isStill(self.name, file.descriptor) else {
             throw SystemCallFailure(call: "rename", errno: SystemCallFailure.absentNumber, subject: self.name)
         }
         // Who is not in the group cannot give the file to it; then it is as a client would make it.
-        if stat.gid != gid { try? file.setGroup(gid) }
-        try file.setPermissions(permissions)
+        if stat.gid != gid { try? file.descriptor.setGroup(gid) }
+        try file.descriptor.setPermissions(permissions)
         steps.reached(.modeSet)
-        try file.synchronize()
+        try file.descriptor.synchronize()
         steps.reached(.partialSynced)
         try blobs.rename(self.name, to: folder, name, .replace)
     }
@@ -293,7 +289,7 @@ final class PartialFile: Sendable {
     }
 
     /// Whether somebody took its name away: `hf cache prune` does that to downloads that run.
-    var isGone: Bool { (try? file.stat().linkCount) == 0 }
+    var isGone: Bool { (try? file.descriptor.stat().linkCount) == 0 }
 
     /// Takes it away.
     func remove() { _ = try? blobs.unlinkIfPresent(name) }

@@ -167,3 +167,23 @@ private func readAll(
         #expect(reader.offset == 0)
     }
 }
+
+@Suite struct CacheNeutralWriterTests {
+    /// What is written directly is not in the page cache, and what does not fill a block is written all the same.
+    @Test func leavesThePageCacheAlone() throws {
+        let folder = DataFolder()
+        folder.write("file", [])
+        let content = pattern((4 << 20) + 5)
+        var buffer = PageBuffer()
+        let opened = try OwnedDescriptor.open(trustedPath: folder.path(of: "."), options: .directory)
+        let file = SharedDescriptor(try opened.openForChange("file"))
+        var writer = CacheNeutralWriter(file, at: 0)
+        #expect(buffer.append(content.span, upTo: .max) == 4 << 20)
+        try writer.write(buffer)
+        buffer.empty()
+        #expect(buffer.append(content.span.extracting(droppingFirst: 4 << 20), upTo: .max) == 5)
+        try writer.write(buffer)
+        if writer.isAroundPageCache { #expect(try folder.residentPages("file") <= 1) }
+        #expect(try folder.open("file").readAll(limit: content.count + 1) == content)
+    }
+}
