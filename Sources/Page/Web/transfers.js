@@ -1,0 +1,148 @@
+// Transfers, live; and the form that begins one.
+
+function transfers() { return documents.downloads?.downloads || []; }
+
+const runningWords = new Set(["running", "queued", "downloading"]);
+function isRunning(transfer) { return runningWords.has(String(transfer.status).toLowerCase()); }
+
+function transferBody(transfer) {
+  const body = { hf_repo: transfer.model };
+  for (const [key, name] of [["type", "type"], ["cache", "cache"], ["hf_commit", "hf_commit"], ["include", "include"], ["exclude", "exclude"]]) {
+    if (transfer[key] && transfer[key].length > 0) body[name] = transfer[key];
+  }
+  return body;
+}
+
+function transferWords(transfer) {
+  const parts = [typeof transfer.total_bytes === "number" ? size(transfer.bytes) + " of " + size(transfer.total_bytes) : size(transfer.bytes)];
+  if (isRunning(transfer)) {
+    if (transfer.bytes_per_second > 0) parts.push(size(transfer.bytes_per_second) + "/s");
+    if (typeof transfer.eta_seconds === "number") parts.push(length(transfer.eta_seconds) + " left");
+  }
+  return String(transfer.status).toLowerCase() + ", " + parts.join(", ");
+}
+
+function drawTransfers() {
+  if (isReport) return;
+  const place = document.getElementById("transfer-list");
+  // Where a daemon lists its own, what others write shows only as far as it is not among them.
+  const own = transfers();
+  const names = new Set(own.filter(isRunning).map((transfer) => (transfer.type || "model") + "/" + transfer.model));
+  const foreign = (documents.status?.work.downloads || []).filter((download) => !names.has(download.repo));
+  keepingFocus(place, () => fill(place,
+    own.length + foreign.length === 0 && element("p", {}, "Nothing is being fetched."),
+    own.map(ownTransfer), foreign.map(foreignTransfer)));
+}
+
+function progressBar(label, bytes, total) {
+  return element("progress", { "aria-label": label, max: total || undefined, value: total ? Math.min(bytes, total) : undefined });
+}
+
+function ownTransfer(transfer) {
+  const name = transfer.model;
+  const failure = transfer.error_message || transfer.error_code;
+  return element("div", { class: "transfer", "data-task": transfer.task_id },
+    element("strong", {}, name),
+    isRunning(transfer) && progressBar("Progress of " + displayText(name), transfer.bytes, transfer.total_bytes),
+    element("span", { class: "transfer-words" }, transferWords(transfer)),
+    failure && element("span", { class: "condition error" }, (transfer.error_code || "") + ": " + failure),
+    isRunning(transfer)
+      ? act("cancel " + transfer.task_id, "Cancel", name, () => cancelDownload(transferBody(transfer), name), "danger")
+      : failure && act("retry " + transfer.task_id, "Retry", name, () => download(transferBody(transfer), name)));
+}
+
+function foreignTransfer(transfer) {
+  return element("div", { class: "transfer" }, element("strong", {}, transfer.repo),
+    progressBar("Progress of " + displayText(transfer.repo), transfer.bytes, transfer.total_bytes),
+    element("span", {}, size(transfer.bytes) + (transfer.total_bytes ? " of " + size(transfer.total_bytes) : "")
+      + ", by another client"));
+}
+
+function takeProgress(progress) {
+  const known = transfers().find((transfer) => transfer.task_id === progress.task_id);
+  if (!known) return refreshSoon();
+  const wasRunning = isRunning(known);
+  Object.assign(known, progress);
+  drawTransfers();
+  if (wasRunning !== isRunning(known)) refreshSoon();
+}
+
+// MARK: the form
+
+function patterns(text) { return text.split(",").map((part) => part.trim()).filter(Boolean); }
+
+function fetchBody() {
+  const form = new FormData(document.getElementById("fetch-form"));
+  const body = { hf_repo: form.get("hf_repo").trim(), type: form.get("type") };
+  for (const key of ["hf_commit", "cache", "hf_token"]) {
+    const text = (form.get(key) || "").trim();
+    if (text) body[key] = text;
+  }
+  for (const key of ["include", "exclude"]) {
+    const list = patterns(form.get(key));
+    if (list.length > 0) body[key] = list;
+  }
+  return body;
+}
+
+function drawCacheChoice() {
+  const choice = document.getElementById("fetch-cache");
+  const caches = documents.space?.caches || [];
+  const known = [...choice.options].map((option) => option.value).join("\n");
+  if (known === caches.map((cache) => cache.id).join("\n")) return;
+  fill(choice, caches.map((cache) => element("option", { value: cache.id }, cache.cache_path)));
+}
+
+async function preview() {
+  const form = document.getElementById("fetch-form");
+  if (!form.reportValidity()) return;
+  fill("preview", element("p", {}, "Asking the Hub …"));
+  try {
+    fill("preview", previewWords(await ask("POST", "api/models/preview", fetchBody())));
+  } catch (refusal) {
+    fill("preview", element("p", { class: "condition error" }, refusal.message));
+  }
+}
+
+function yesNo(value, yes, no) { return value === undefined || value === null ? "not known" : value ? yes : no; }
+
+function previewWords(found) {
+  const gated = found.access?.gated && found.access.gated !== "false";
+  const facts = [
+    ["Size", size(found.bytes) + (found.files ? " in " + count(found.files, "file") : "")],
+    ["Revision", code((found.commit || "").slice(0, 12))],
+    ["Licence", found.license], ["Architecture", (found.model?.architectures || []).join(", ")],
+    ["Parameters", found.parameters?.total && (found.parameters.total / 1e9).toFixed(2) + " billion"],
+    ["Gated", gated ? "yes: ask for access on the Hub" : "no"],
+    ["Own code", yesNo(found.custom_code?.needed, "needed: read it before you trust it", "not needed")],
+    ["To fetch", found.disk && size(found.disk.missing_bytes) + ", " + size(found.disk.free_bytes) + " free, floor " + size(found.disk.floor_bytes)],
+    ["Fits on disk", found.disk && yesNo(found.disk.fits, "yes", "no")],
+  ];
+  const memory = ["stored", "fp16", "int8", "int4"].filter((kind) => found.memory?.[kind]);
+  const table = element("div", {});
+  if (memory.length > 0) {
+    drawTable(table, {
+      caption: "What it takes in memory", rows: memory, state: {},
+      columns: [
+        { title: "Loaded", cell: (kind) => kind === "stored" ? "as it is" : kind },
+        { title: "Takes", isNumber: true, cell: (kind) => size(found.memory[kind].bytes) },
+        { title: "Memory", cell: (kind) => yesNo(found.memory[kind].fits_ram, "fits", "does not fit") },
+        { title: "One GPU", cell: (kind) => yesNo(found.memory[kind].fits_one_gpu, "fits", "does not fit") },
+      ],
+    });
+  }
+  return [element("h3", {}, found.repo || ""),
+    element("dl", { class: "numbers" }, facts.filter(([, value]) => value).map(([title, value]) => number(title, value))),
+    table, found.error_message && element("p", { class: "condition error" }, found.error_message),
+    (found.notes || []).map((note) => element("p", { class: "hint" }, note))];
+}
+
+function startTransfers() {
+  document.getElementById("preview-button").addEventListener("click", preview);
+  document.getElementById("fetch-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const body = fetchBody();
+    event.target.elements.hf_token.value = "";
+    download(body, body.hf_repo);
+  });
+}

@@ -1,0 +1,25 @@
+extension CacheFacts {
+    /// Another revision that holds something of what is asked about.
+    public struct Sharer: Sendable, Hashable {
+        /// Its place in `revisions`.
+        public var revision: Int
+        /// The bytes on the disk that both hold.
+        public var bytes: UInt64
+    }
+
+    /// Which other revisions hold something of what some revisions hold: those bytes stay when these go.
+    ///
+    /// - Parameter revisions: places in `revisions`.
+    /// - Returns: those that share the most first.
+    public func sharers(of revisions: Set<Int>) -> [Sharer] {
+        var held: Set<StorageGraph.NodeID> = []
+        for index in revisions { storage.forEachHeld(by: self.revisions[index].nodes) { held.insert($0) } }
+        return self.revisions.indices.compactMap { index -> Sharer? in
+            guard !revisions.contains(index) else { return nil }
+            var shared: Set<StorageGraph.NodeID> = []
+            storage.forEachHeld(by: self.revisions[index].nodes) { if held.contains($0) { shared.insert($0) } }
+            let bytes = shared.reduce(UInt64(0)) { $0 &+ storage.bytes(of: $1) }
+            return bytes > 0 ? Sharer(revision: index, bytes: bytes) : nil
+        }.sorted { ($1.bytes, $0.revision) < ($0.bytes, $1.revision) }
+    }
+}
