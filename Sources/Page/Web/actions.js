@@ -26,7 +26,14 @@ function repair(entry, commit) {
   const name = entry.id + (commit ? "@" + commit.slice(0, 12) : "");
   return attempt("Repairing " + name, async () => {
     const answer = await ask("POST", "api/repair", naming(entry, commit));
-    return name + ": " + (answer.status || "repair is under way") + ".";
+    return name + ": " + (answer.tasks.every((task) => task.joined) ? "is being repaired already." : "the repair has begun; see Transfers.");
+  });
+}
+
+function repairAgain(transfer) {
+  return attempt("Repairing " + transfer.model, async () => {
+    await ask("POST", "api/repair", transferBody(transfer));
+    return transfer.model + ": the repair has begun.";
   });
 }
 
@@ -37,10 +44,14 @@ function download(body, name) {
   });
 }
 
-function cancelDownload(body, name) {
-  return attempt("Cancelling " + name, async () => {
-    const answer = await ask("DELETE", "api/models", body);
-    return name + ": " + answer.status + ".";
+// The same request deletes what is not being fetched: it is looked once more whether this still runs.
+function cancelDownload(transfer) {
+  return attempt("Cancelling " + transfer.model, async () => {
+    documents.downloads = await ask("GET", addresses.downloads);
+    const still = transfers().find((other) => other.task_id === transfer.task_id);
+    if (!still || !isRunning(still)) return transfer.model + ": it had ended already.";
+    const answer = await ask("DELETE", "api/models", transferBody(transfer));
+    return transfer.model + ": " + answer.status + (answer.kept ? "; " + answer.kept : "") + ".";
   });
 }
 

@@ -53,9 +53,11 @@ function repoButtons(entry) {
   if (["partial", "corrupt"].includes(entry.repo.state)) {
     buttons.push(act("repair", "Repair", entry.id, () => repair(entry)));
   }
-  if (entry.repo.state === "downloading") {
-    buttons.push(act("cancel", "Cancel the download", entry.id, () => cancelDownload(naming(entry), entry.id), "danger"));
-  } else {
+  const running = transfers().find((transfer) => transfer.kind !== "repair" && isRunning(transfer)
+    && transfer.model === entry.name && transfer.type === entry.type);
+  if (running) {
+    buttons.push(act("cancel", "Cancel the download", entry.id, () => cancelDownload(running), "danger"));
+  } else if (entry.repo.state !== "downloading") {
     buttons.push(act("again", entry.repo.state === "complete" ? "Fetch what is new" : "Fetch the rest", entry.id,
       () => download(naming(entry), entry.id)));
   }

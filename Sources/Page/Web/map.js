@@ -58,7 +58,7 @@ function outline(pen, box, colour) {
 
 function drawBox(pen, box, colour, ink) {
   const { entry, others } = box.item;
-  const inner = { x: box.x + 0.5, y: box.y + 0.5, width: Math.max(0, box.width - 1), height: Math.max(0, box.height - 1) };
+  const inner = { x: box.x + 0.75, y: box.y + 0.75, width: Math.max(0, box.width - 1.5), height: Math.max(0, box.height - 1.5) };
   if (!entry) {
     pen.fillStyle = ink.other;
     pen.fillRect(inner.x, inner.y, inner.width, inner.height);

@@ -22,6 +22,9 @@ function drawSpace() {
     return element("div", { class: "cache" },
       element("h3", {}, code(cache.path)),
       spaceBar(cache, floor),
+      element("ul", { class: "legend", "aria-label": "Colours" }, [["used", "in the cache"], ["waste", "of it reclaimable"], ["free", "free"]]
+        .map(([kind, words]) => element("li", {}, element("span", { class: "swatch space-" + kind, "aria-hidden": "true" }), words)),
+        floor && element("li", {}, element("span", { class: "line floor-key", "aria-hidden": "true" }), "floor")),
       element("dl", { class: "numbers" },
         number("Repos", cache.repos.length.toLocaleString("en")),
         number("On disk", size(cache.bytes)),
@@ -29,10 +32,16 @@ function drawSpace() {
         number("Floor", floor ? size(floor) : "none"),
         number("Reclaimable without any policy", size(cache.reclaimable_bytes))));
   }), caches.length === 0 && element("p", {}, documents.ls ? "No cache is watched that is there." : "Looking …"));
-  fill("conditions", (documents.status?.conditions || []).map((condition) =>
+  // What is wrong with content is told below, file by file.
+  const wrong = new Set((documents.findings?.caches || []).flatMap((cache) => cache.findings.map((finding) => finding.code)));
+  const open = (documents.status?.conditions || []).filter((condition) => !wrong.has(condition.code));
+  fill("conditions", open.map((condition) =>
     element("p", { class: "condition " + severityClass(condition.severity) },
       element("strong", {}, condition.severity + ": "), condition.message,
-      element("span", { class: "hint" }, " (" + condition.code + ", since " + clock(condition.since) + ")"))));
+      element("span", { class: "hint" }, " (" + condition.code + ", since " + clock(condition.since) + ")"))),
+    wrong.size > 0 && element("p", { class: "condition warning" },
+      count(documents.findings.caches.reduce((sum, cache) => sum + cache.findings.length, 0), "finding") + ", ",
+      element("a", { href: "#findings" }, "with what to do"), "."));
   const error = documents.status?.daemon?.policy?.error;
   if (error) {
     document.getElementById("conditions").prepend(element("p", { class: "condition error" },

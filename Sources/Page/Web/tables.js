@@ -27,7 +27,7 @@ function drawTable(place, { caption, columns, rows, state }) {
     const table = element("table", {}, element("caption", {}, caption), element("thead", {}, head), body);
     const more = sorted.length - state.shown;
     fill(place,
-      element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": caption }, table),
+      element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Table: " + displayText(caption) }, table),
       more > 0 && element("button", {
         "data-key": "more",
         onclick: () => { state.shown += rowsAtOnce; draw(); },

@@ -2,24 +2,35 @@
 
 function transfers() { return documents.downloads?.downloads || []; }
 
-const runningWords = new Set(["running", "queued", "downloading"]);
-function isRunning(transfer) { return runningWords.has(String(transfer.status).toLowerCase()); }
+function isRunning(transfer) { return ["PREPARING", "RUNNING"].includes(transfer.status); }
 
+// What names a transfer's repo and revision.
 function transferBody(transfer) {
-  const body = { hf_repo: transfer.model };
-  for (const [key, name] of [["type", "type"], ["cache", "cache"], ["hf_commit", "hf_commit"], ["include", "include"], ["exclude", "exclude"]]) {
-    if (transfer[key] && transfer[key].length > 0) body[name] = transfer[key];
-  }
+  const body = { hf_repo: transfer.model, type: transfer.type, cache: transfer.cache };
+  const revision = transfer.revision || transfer.commit;
+  if (revision) body.hf_commit = revision;
   return body;
 }
 
+function retryTransfer(transfer) {
+  if (transfer.kind === "repair") return repairAgain(transfer);
+  const body = transferBody(transfer);
+  for (const key of ["include", "exclude"]) if (transfer[key]?.length > 0) body[key] = transfer[key];
+  return download(body, transfer.model);
+}
+
 function transferWords(transfer) {
-  const parts = [typeof transfer.total_bytes === "number" ? size(transfer.bytes) + " of " + size(transfer.total_bytes) : size(transfer.bytes)];
+  const parts = [(transfer.kind || "download") + " " + transfer.status.toLowerCase()];
+  const { bytes, total_bytes: total, bytes_per_second: pace, eta_seconds: rest } = transfer.progress;
+  if (bytes > 0 || total) parts.push(size(bytes) + (typeof total === "number" ? " of " + size(total) : ""));
   if (isRunning(transfer)) {
-    if (transfer.bytes_per_second > 0) parts.push(size(transfer.bytes_per_second) + "/s");
-    if (typeof transfer.eta_seconds === "number") parts.push(length(transfer.eta_seconds) + " left");
+    if (pace > 0) parts.push(size(pace) + "/s");
+    if (typeof rest === "number") parts.push(length(rest) + " left");
   }
-  return String(transfer.status).toLowerCase() + ", " + parts.join(", ");
+  const files = transfer.files;
+  if (files) parts.push(count(files.repaired, "file") + " repaired, " + files.left + " left, " + files.failed + " failed");
+  if (transfer.ended) parts.push(age(transfer.ended));
+  return parts.join(", ");
 }
 
 function drawTransfers() {
@@ -27,7 +38,7 @@ function drawTransfers() {
   const place = document.getElementById("transfer-list");
   // Where a daemon lists its own, what others write shows only as far as it is not among them.
   const own = transfers();
-  const names = new Set(own.filter(isRunning).map((transfer) => (transfer.type || "model") + "/" + transfer.model));
+  const names = new Set(own.filter(isRunning).map((transfer) => transfer.type + "/" + transfer.model));
   const foreign = (documents.status?.work.downloads || []).filter((download) => !names.has(download.repo));
   keepingFocus(place, () => fill(place,
     own.length + foreign.length === 0 && element("p", {}, "Nothing is being fetched."),
@@ -39,16 +50,17 @@ function progressBar(label, bytes, total) {
 }
 
 function ownTransfer(transfer) {
-  const name = transfer.model;
+  const name = transfer.model || "everything";
+  const progress = transfer.progress;
   const failure = transfer.error_message || transfer.error_code;
   return element("div", { class: "transfer", "data-task": transfer.task_id },
     element("strong", {}, name),
-    isRunning(transfer) && progressBar("Progress of " + displayText(name), transfer.bytes, transfer.total_bytes),
+    isRunning(transfer) && progressBar("Progress of " + displayText(name), progress.bytes, progress.total_bytes),
     element("span", { class: "transfer-words" }, transferWords(transfer)),
     failure && element("span", { class: "condition error" }, (transfer.error_code || "") + ": " + failure),
-    isRunning(transfer)
-      ? act("cancel " + transfer.task_id, "Cancel", name, () => cancelDownload(transferBody(transfer), name), "danger")
-      : failure && act("retry " + transfer.task_id, "Retry", name, () => download(transferBody(transfer), name)));
+    transfer.model && (isRunning(transfer)
+      ? transfer.kind !== "repair" && act("cancel " + transfer.task_id, "Cancel", name, () => cancelDownload(transfer), "danger")
+      : failure && act("retry " + transfer.task_id, "Retry", name, () => retryTransfer(transfer))));
 }
 
 function foreignTransfer(transfer) {
@@ -62,7 +74,8 @@ function takeProgress(progress) {
   const known = transfers().find((transfer) => transfer.task_id === progress.task_id);
   if (!known) return refreshSoon();
   const wasRunning = isRunning(known);
-  Object.assign(known, progress);
+  known.status = progress.status;
+  Object.assign(known.progress, progress);
   drawTransfers();
   if (wasRunning !== isRunning(known)) refreshSoon();
 }
