@@ -73,6 +73,12 @@ async function askToDelete(entry, revision) {
       return name + ": " + answer.status + (answer.bytes ? ", " + size(answer.bytes) + " freed." : ".");
     });
   };
+  // What opened it may be drawn anew meanwhile.
+  const opener = document.activeElement?.dataset.key;
+  dialog.onclose = () => {
+    const again = [...document.querySelectorAll("#repo-detail [data-key]")].find((button) => button.dataset.key === opener);
+    (again || document.getElementById("repos-title")).focus();
+  };
   const asked = Symbol(name);
   askToDelete.latest = asked;
   dialog.showModal();

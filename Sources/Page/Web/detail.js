@@ -18,7 +18,7 @@ function closeDetail() {
   for (const button of document.querySelectorAll("#repo-table [data-key]")) {
     if (button.dataset.key === "repo " + key) return button.focus();
   }
-  document.getElementById("map-canvas").focus();
+  document.getElementById("repos-title").focus();
 }
 
 function drawDetail() {

@@ -190,13 +190,13 @@ function repoLink(cache, repo) {
     ? element("button", { class: "link", "data-key": "repo " + key, onclick: () => showRepo(key, true) }, repo) : repo;
 }
 
+const reasonUnits = { "cache-size": size, free: size, frees: size, "older-than": length, "unused-for": length };
+
 function reasonWords(reason) {
-  const facts = [reason.value, reason.limit].map((value) => typeof value === "number" && /bytes|size|free/.test(reason.fact)
-    ? size(value) : value);
-  let words = reason.fact;
-  if (facts[0] !== undefined) words += " " + facts[0];
-  if (facts[1] !== undefined) words += ", limit " + facts[1];
-  return words + (reason.source ? " (by " + reason.source + ")" : "");
+  const unit = reasonUnits[reason.fact];
+  const [value, limit] = [reason.value, reason.limit].map((fact) => unit && typeof fact === "number" ? unit(fact) : fact);
+  return reason.fact + (value === undefined ? "" : " " + value) + (limit === undefined ? "" : ", limit " + limit)
+    + (reason.source ? " (by " + reason.source + ")" : "");
 }
 
 const actionWords = {
