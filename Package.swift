@@ -234,5 +234,6 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "DaemonIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
+        .testTarget(name: "PageIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
     ]
 )

@@ -78,8 +78,8 @@ extension PassOrder {
         }
         let plan = enforcer(gathered, reading, forgets: false).plan(removal)
         var outlook = RemovalOutlook(
-            bytes: plan.actions.reduce(0) { $0 &+ $1.bytes } &+ plan.kept.reduce(0) { $0 &+ $1.bytes },
-            isAtMost: plan.actions.contains(where: \.isAtMost), kept: plan.kept.flatMap(\.reasons))
+            bytes: cache.facts.freed(by: removal.items), isAtMost: plan.actions.contains(where: \.isAtMost),
+            kept: plan.kept.flatMap(\.reasons))
         let revisions = removal.items.compactMap { item -> Int? in
             if case .revision(_, let index) = item { index } else { nil }
         }

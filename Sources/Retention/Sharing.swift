@@ -7,6 +7,17 @@ extension CacheFacts {
         public var bytes: UInt64
     }
 
+    /// What the disk has more when all of some items are gone.
+    public func freed(by items: [Item]) -> UInt64 {
+        var release = storage.release()
+        return items.reduce(0) { sum, item in
+            switch item {
+            case .revision(_, let index): sum &+ revisions[index].ownBytes &+ release.release(revisions[index].nodes)
+            case .file(_, let index): sum &+ release.release(files[index].nodes)
+            }
+        }
+    }
+
     /// Which other revisions hold something of what some revisions hold: those bytes stay when these go.
     ///
     /// - Parameter revisions: places in `revisions`.

@@ -44,7 +44,8 @@ import Testing
         "Page": ["Digests", "FoundationEssentials", "HubCache"],
         "ControlAPI": [
             "Daemon", "Documents", "FoundationEssentials", "HTTPTypes", "HubCache", "HummingbirdCore", "LinuxIO",
-            "Logging", "NIOCore", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "NIOPosix", "Page", "Retention", "SystemdSupport", "Verification",
+            "Logging", "NIOCore", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "NIOPosix", "Page", "Retention",
+            "SystemdSupport", "Verification",
         ],
         "hfjanitor": [
             "ArgumentParser", "CacheScan", "ControlAPI", "ControlClient", "Daemon", "Diagnosis", "Documents",

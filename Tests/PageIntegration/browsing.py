@@ -56,8 +56,11 @@ class Sight:
         return bool(holds)
 
     def goto(self, url: str) -> None:
+        """Goes there and waits until it is drawn; an error of the page's own is told sooner than that it never is."""
+        before = len(self.ground.failures)
         self.page.goto(url)
-        self.page.wait_for_selector("#repo-table tbody tr")
+        if len(self.ground.failures) == before:
+            self.page.wait_for_selector("#repo-table tbody tr")
 
     def text(self, selector: str) -> str:
         return str(self.page.locator(selector).first.inner_text())

@@ -1,12 +1,13 @@
 // What can be done: each is one request, and what came of it is said.
 
 async function attempt(words, work) {
-  say(words + " …");
+  const begun = say(words + " …");
   try {
     say(await work(), "good");
   } catch (refusal) {
     say(words + ": " + refusal.message, "error");
   }
+  begun.remove();
   refreshSoon();
 }
 

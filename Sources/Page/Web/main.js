@@ -16,6 +16,35 @@ function drawAll() {
 
 const refreshing = { isRunning: false, isWanted: false, timer: null, lasted: 0 };
 
+// A button that is drawn anew while it is pressed would not be clicked: drawing waits for that.
+const pointer = { isPressed: false, isWanted: false };
+
+function drawWhenReleased() {
+  pointer.isWanted = pointer.isPressed;
+  if (!pointer.isPressed) drawAll();
+}
+
+function watchPressing() {
+  document.addEventListener("pointerdown", () => { pointer.isPressed = true; });
+  const release = () => setTimeout(() => {
+    pointer.isPressed = false;
+    if (pointer.isWanted) drawWhenReleased();
+  });
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, release);
+  // Released outside of the window.
+  document.addEventListener("pointermove", (event) => { if (pointer.isPressed && event.buttons === 0) release(); });
+}
+
+// Whether a document says something else than the last one; when it was made is nothing new.
+const lastTexts = {};
+
+function isNews(name, document) {
+  const text = JSON.stringify({ ...document, time: undefined });
+  const isNew = text !== lastTexts[name];
+  lastTexts[name] = text;
+  return isNew;
+}
+
 async function refresh() {
   if (refreshing.isRunning) {
     refreshing.isWanted = true;
@@ -25,18 +54,23 @@ async function refresh() {
   refreshing.isWanted = false;
   const begun = performance.now();
   const failures = [];
+  let hasNews = false;
   await Promise.all(Object.entries(addresses).map(async ([name, address]) => {
     try {
       documents[name] = await ask("GET", address);
+      hasNews = isNews(name, documents[name]) || hasNews;
     } catch (refusal) {
       // An older daemon does not know all of them.
       if (refusal.code !== "not_found") failures.push(refusal);
+      else if (name === "history") documents.history = { caches: [] };
     }
   }));
   refreshing.lasted = performance.now() - begun;
   refreshing.isRunning = false;
-  indexRepos();
-  drawAll();
+  if (hasNews) {
+    indexRepos();
+    drawWhenReleased();
+  }
   tellConnection(failures[0]);
   if (refreshing.isWanted) refreshSoon();
 }
@@ -91,10 +125,16 @@ function start() {
     return drawAll();
   }
   startTransfers();
+  watchPressing();
+  drawAll();
   refresh();
   listen();
   // What no event tells, such as time that goes by.
-  setInterval(() => { if (!document.hidden) refresh(); }, 30000);
+  setInterval(() => {
+    if (document.hidden) return;
+    lastTexts.status = undefined;
+    refresh();
+  }, 30000);
 }
 
 start();

@@ -93,4 +93,5 @@ function say(text, kind) {
   const place = document.getElementById("messages");
   place.append(line);
   while (place.children.length > 5) place.firstChild.remove();
+  return line;
 }

@@ -75,9 +75,17 @@ function takeProgress(progress) {
   if (!known) return refreshSoon();
   const wasRunning = isRunning(known);
   known.status = progress.status;
-  Object.assign(known.progress, progress);
-  drawTransfers();
-  if (wasRunning !== isRunning(known)) refreshSoon();
+  for (const key of Object.keys(known.progress)) if (key in progress) known.progress[key] = progress[key];
+  if (wasRunning !== isRunning(known)) return refreshSoon();
+  // In place: a button that came anew twice a second could hardly be pressed.
+  const shown = [...document.querySelectorAll("#transfer-list [data-task]")].find((place) => place.dataset.task === known.task_id);
+  const bar = shown?.querySelector("progress");
+  if (!bar) return drawTransfers();
+  if (known.progress.total_bytes) {
+    bar.max = known.progress.total_bytes;
+    bar.value = Math.min(known.progress.bytes, known.progress.total_bytes);
+  }
+  fill(shown.querySelector(".transfer-words"), transferWords(known));
 }
 
 // MARK: the form
@@ -99,6 +107,7 @@ function fetchBody() {
 }
 
 function drawCacheChoice() {
+  if (isReport) return;
   const choice = document.getElementById("fetch-cache");
   const caches = documents.space?.caches || [];
   const known = [...choice.options].map((option) => option.value).join("\n");
@@ -125,7 +134,8 @@ function previewWords(found) {
     ["Size", size(found.bytes) + (found.files ? " in " + count(found.files, "file") : "")],
     ["Revision", code((found.commit || "").slice(0, 12))],
     ["Licence", found.license], ["Architecture", (found.model?.architectures || []).join(", ")],
-    ["Parameters", found.parameters?.total && (found.parameters.total / 1e9).toFixed(2) + " billion"],
+    ["Parameters", found.parameters?.total && (found.parameters.total >= 1e9 ? (found.parameters.total / 1e9).toFixed(2) + " billion"
+      : (found.parameters.total / 1e6).toFixed(1) + " million")],
     ["Gated", gated ? "yes: ask for access on the Hub" : "no"],
     ["Own code", yesNo(found.custom_code?.needed, "needed: read it before you trust it", "not needed")],
     ["To fetch", found.disk && size(found.disk.missing_bytes) + ", " + size(found.disk.free_bytes) + " free, floor " + size(found.disk.floor_bytes)],
