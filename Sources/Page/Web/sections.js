@@ -267,6 +267,7 @@ const leftoverWords = {
   "stale-partial": "a download that was broken off; nobody writes to it",
   "orphan-blob": "a blob that no revision links to",
   "orphan-payload": "content of the shared store that no blob links to",
+  "foreign-entry": "nothing of the cache's own, so that nothing here removes it",
 };
 
 function drawReclaimable() {
@@ -289,7 +290,7 @@ function drawReclaimable() {
   const place = document.getElementById("reclaimable-text");
   keepingFocus(place, () => fill(place,
     documents.ls && element("p", {}, rows.length === 0 ? "There are no leftovers." : size(total) + " in " + count(rows.length, "leftover")
-      + " belong to no revision: no model is lost with them."),
+      + " belong to no revision."),
     documents.plan && element("p", {}, "What the policy would take now: " + size(planned) + ", see ",
       element("a", { href: "#plan" }, "Plan"), "."), table));
 }
