@@ -118,15 +118,20 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
+            name: "Page", dependencies: ["Digests", "HubCache"], resources: [.embedInCode("Web")],
+            swiftSettings: strict),
+        .target(
             name: "ControlAPI",
             dependencies: [
-                "Daemon", "Documents", "HubCache", "LinuxIO", "Retention", "SystemdSupport", "Verification",
+                "Daemon", "Documents", "HubCache", "LinuxIO", "Page", "Retention", "SystemdSupport", "Verification",
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
             ],
             swiftSettings: strict),
 
@@ -135,8 +140,8 @@ let package = Package(
             name: "hfjanitor",
             dependencies: [
                 "CacheScan", "ControlAPI", "ControlClient", "Daemon", "Diagnosis", "Documents", "Enforcement",
-                "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Preview", "Removal", "Repair",
-                "Retention", "SystemdSupport", "Verification",
+                "HubCache", "HubClient", "InUse", "Ledger", "LinuxIO", "Page", "PolicyFile", "Preview", "Removal",
+                "Repair", "Retention", "SystemdSupport", "Verification",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -229,5 +234,6 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "DaemonIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
+        .testTarget(name: "PageIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),
     ]
 )

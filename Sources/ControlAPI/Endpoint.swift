@@ -55,7 +55,7 @@ struct Endpoint: Sendable {
     static func all(_ desk: DaemonDesk) -> [Endpoint] {
         let endpoints =
             daemonEndpoints(desk) + historyEndpoints(desk) + modelEndpoints(desk) + transferEndpoints(desk)
-            + listeningEndpoints(desk)
+            + listeningEndpoints(desk) + pageEndpoints(desk)
         let own = Endpoint(
             method: .get, path: "/openapi.json", summary: "This document.", answerSchema: "Document"
         ) { _, _ in

@@ -24,7 +24,7 @@ enum OpenAPI {
                 ])
             ),
             ("servers", .list([.map([("url", .text("http://localhost"))])])),
-            ("paths", .map(paths)), ("components", .map([("schemas", .map(OpenAPISchemas.all))])),
+            ("paths", .map(paths)), ("components", .map([("schemas", .map(OpenAPISchemas.all + OpenAPISchemas.page))])),
         ])
     }
 

@@ -19,6 +19,8 @@ public struct AskedPlan: Sendable {
     public var caches: [GatheredCache]
     /// The plan.
     public var plan: Plan
+    /// The pins it was made by.
+    public var pins: [Pin] = []
 }
 
 /// What a verification that somebody asked for came to.
@@ -228,7 +230,8 @@ extension PassOrder {
         let gathered = gather(reading.time)
         if cancellation.isCancelled || gathered.isEmpty { return nil }
         let enforcer = enforcer(gathered, reading, forgets: false)
-        return AskedPlan(mode: policy.mode, time: reading.time, caches: gathered, plan: enforcer.plan())
+        return AskedPlan(
+            mode: policy.mode, time: reading.time, caches: gathered, plan: enforcer.plan(), pins: policy.pins)
     }
 
     /// Removes what somebody named, as `rm` does.

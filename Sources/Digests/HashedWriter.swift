@@ -101,6 +101,7 @@ public final class HashedWriter: Sendable {
         }
         hashing.join()
         writing.join()
+        work.endWriting()
     }
 }
 
@@ -136,6 +137,8 @@ private final class Work: Sendable {
     func hash(_ slot: Slot) {
         digest.withLock { digest in slot.buffer.withBytes { bytes in digest?.update(bytes) } }
     }
+
+    func endWriting() { writer.withLock { $0.end() } }
 
     func write(_ slot: Slot) {
         // What comes after a hole would be worth nothing.

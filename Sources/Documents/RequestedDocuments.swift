@@ -1,5 +1,6 @@
 public import Daemon
 internal import HubCache
+public import Verification
 
 /// `hfjanitor.scrub/1`: how far the background digest passes are.
 public struct ScrubsDocument: Codable, Sendable {
@@ -16,7 +17,7 @@ public struct ScrubsDocument: Codable, Sendable {
 public struct FindingsDocument: Encodable, Sendable {
     /// A cache.
     public struct Cache: Encodable, Sendable {
-        var id: String
+        var id: String?
         var path: String
         var findings: [Entry]
     }
@@ -51,6 +52,26 @@ public struct FindingsDocument: Encodable, Sendable {
                 findings: findings.filter { $0.cache == cache.id }.map {
                     Entry(repo: $0.repo, commit: $0.revision?.hex, finding: FindingDocument($0.finding))
                 })
+        }
+    }
+
+    /// What was found without a daemon: errors and warnings.
+    public init(_ reports: [CacheReport]) {
+        caches = reports.map { cache in
+            var entries = Self.entries(of: cache.findings)
+            for repo in cache.repos {
+                entries += Self.entries(of: repo.findings, repo: repo.id)
+                for revision in repo.revisions {
+                    entries += Self.entries(of: revision.findings, repo: repo.id, commit: revision.commit?.hex)
+                }
+            }
+            return Cache(path: cache.path.text, findings: entries)
+        }
+    }
+
+    private static func entries(of findings: [Finding], repo: String? = nil, commit: String? = nil) -> [Entry] {
+        findings.filter { $0.severity >= .warning }.map {
+            Entry(repo: repo, commit: commit, finding: FindingDocument($0))
         }
     }
 }

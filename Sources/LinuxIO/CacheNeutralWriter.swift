@@ -51,8 +51,6 @@ public struct CacheNeutralWriter: ~Copyable, Sendable {
     /// Whether the filesystem has said what direct I/O asks for, and has not refused it since.
     public var isAroundPageCache: Bool { directAlignment != nil }
 
-    deinit { if isDirect { _ = hfj_set_direct(file.descriptor.raw, 0) } }
-
     /// Writes all that a buffer holds.
     ///
     /// - Throws: `SystemCallFailure` as write(2); some of the bytes may have been written then.
@@ -78,6 +76,9 @@ public struct CacheNeutralWriter: ~Copyable, Sendable {
         file.descriptor.startWriteback(from: sent, count: offset - sent)
         sent = offset
     }
+
+    /// Lets the descriptor take writes of any place and length again.
+    public mutating func end() { enter(direct: false) }
 
     private func mayBeDirect(_ index: Int, _ count: Int) -> Bool {
         guard let directAlignment else { return false }

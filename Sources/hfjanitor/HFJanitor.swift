@@ -17,7 +17,7 @@ struct HFJanitor: ParsableCommand {
             PlanCommand.self,
             Enforce.self, Explain.self, Remove.self, Hold.self,
             Release.self, PreviewCommand.self,
-            PolicyCommand.self, MetricsCommand.self, Doctor.self,
+            PolicyCommand.self, ReportCommand.self, Open.self, MetricsCommand.self, Doctor.self,
         ], defaultSubcommand: Status.self)
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CacheScan
+import Documents
 import HubCache
 import LinuxIO
 import PolicyFile
@@ -157,27 +158,4 @@ struct List: ParsableCommand {
     }
 
     private func refs(_ refs: [BytePath]) -> String { refs.map(\.display).joined(separator: ", ") }
-}
-
-/// What pins and holds protect, as a listing shows it.
-struct ListedProtection {
-    var pins: [Pin]
-    /// The folders of held repos, by cache.
-    var held: [BytePath: Set<BytePath>]
-
-    /// Whether a hold is on the repo or one of its revisions.
-    func isHeld(_ repo: RepoReport, in cache: CacheReport) -> Bool { held[cache.path]?.contains(repo.folder) ?? false }
-
-    /// Whether a pin is on one of the repo's revisions.
-    func isPinned(_ repo: RepoReport) -> Bool {
-        guard let id = repo.repo, !pins.isEmpty else { return false }
-        return repo.revisions.contains { revision in
-            guard let commit = revision.commit else { return false }
-            var facts = RevisionFacts(
-                repo: 0, commit: commit, state: revision.state,
-                arrived: revision.arrived ?? Timestamp(nanoseconds: 0))
-            facts.refs = revision.refs
-            return pins.contains { $0.names(facts, of: id) }
-        }
-    }
 }

@@ -51,72 +51,13 @@ struct PolicyInit: ParsableCommand {
                 return .good
             }
             let place = try NewFile(
-                path: output.map { BytePath($0) } ?? PolicyOptions.parse([]).location().defaultFile)
+                path: output.map { BytePath($0) } ?? PolicyOptions.parse([]).location().defaultFile,
+                // Root's policy is for everybody to see, as its pins count for everybody.
+                mode: geteuid() == 0 ? 0o644 : 0o600)
             if output == nil { try place.makeFolders() }
             try place.write(Array(chosen.text.utf8), replacing: force)
             Terminal.print("wrote '\(place.path.display)'; edit it, then: hfjanitor policy check")
             return .good
-        }
-    }
-}
-
-/// A file that is written at once or not at all.
-private struct NewFile {
-    let path: BytePath
-    private let text: String
-    /// Root's policy is for everybody to see, as its pins count for everybody.
-    private let mode: mode_t = geteuid() == 0 ? 0o644 : 0o600
-
-    init(path: BytePath) throws {
-        guard let text = path.exactText, !text.isEmpty, !text.utf8.contains(0), !text.hasSuffix("/") else {
-            throw CommandFailure(status: .usage, message: "'\(path.display)' is not the name of a file")
-        }
-        self.path = path
-        self.text = text
-    }
-
-    private func failure(_ number: Int32) -> CommandFailure {
-        CommandFailure(status: .cannotWrite, message: "cannot write '\(path.display)': \(describeErrno(number))")
-    }
-
-    /// Makes the folders above the file that are missing: `hfjanitor`, and `.config` above it.
-    func makeFolders() throws {
-        let folder = path.parent
-        for folder in [folder.parent, folder] where !folder.isEmpty {
-            guard unsafe mkdir(folder.text, geteuid() == 0 ? 0o755 : 0o700) == 0 || errno == EEXIST else {
-                throw failure(errno)
-            }
-        }
-    }
-
-    func write(_ bytes: [UInt8], replacing: Bool) throws {
-        let temporary = text + ".\(getpid()).new"
-        let number = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)
-        guard number >= 0 else { throw failure(errno) }
-        defer {
-            close(number)
-            unsafe unlink(temporary)
-        }
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(number, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw failure(errno) }
-            rest = rest.dropFirst(count)
-        }
-        // Whatever the umask: a policy that a group may write to would be refused.
-        guard fchmod(number, mode) == 0, fsync(number) == 0 else { throw failure(errno) }
-        if replacing {
-            guard unsafe rename(temporary, text) == 0 else { throw failure(errno) }
-            return
-        }
-        guard unsafe link(temporary, text) == 0 else {
-            if errno == EEXIST {
-                throw CommandFailure(
-                    status: .cannotWrite,
-                    message: "'\(path.display)' exists; --force replaces it, --print only shows the profile")
-            }
-            throw failure(errno)
         }
     }
 }

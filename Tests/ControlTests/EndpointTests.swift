@@ -252,7 +252,7 @@ import Testing
                     "/api/plan",
                     "/api/models/list", "/api/models/status", "/api/models/space", "/api/models", "/api/verify",
                     "/api/reads", "/api/events", "/metrics", "/openapi.json", "/api/models/download",
-                    "/api/models/preview", "/api/repair", "/api/downloads",
+                    "/api/models/preview", "/api/repair", "/api/downloads", "/", "/api/ls", "/api/models/removal",
                 ])
             for reference in document.text.components(separatedBy: "#/components/schemas/").dropFirst() {
                 #expect(schemas[String(reference.prefix { $0 != "\"" })] != nil, "\(reference.prefix(20))")

@@ -41,15 +41,17 @@ import Testing
             "Daemon", "Enforcement", "FoundationEssentials", "HubCache", "HubClient", "Preview", "Retention",
             "Verification",
         ],
+        "Page": ["Digests", "FoundationEssentials", "HubCache"],
         "ControlAPI": [
             "Daemon", "Documents", "FoundationEssentials", "HTTPTypes", "HubCache", "HummingbirdCore", "LinuxIO",
-            "Logging", "NIOCore", "NIOHTTPTypes", "NIOPosix", "Retention", "SystemdSupport", "Verification",
+            "Logging", "NIOCore", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "NIOPosix", "Page", "Retention",
+            "SystemdSupport", "Verification",
         ],
         "hfjanitor": [
             "ArgumentParser", "CacheScan", "ControlAPI", "ControlClient", "Daemon", "Diagnosis", "Documents",
             "Enforcement", "FoundationEssentials", "HubCache",
-            "HubClient", "InUse", "Ledger", "LinuxIO", "PolicyFile", "Preview", "Removal", "Repair", "Retention",
-            "SystemdSupport", "Verification",
+            "HubClient", "InUse", "Ledger", "LinuxIO", "Page", "PolicyFile", "Preview", "Removal", "Repair",
+            "Retention", "SystemdSupport", "Verification",
         ],
     ]
     /// Where the C library and synchronisation belong: not in pure modules.

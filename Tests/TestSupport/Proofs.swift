@@ -26,6 +26,9 @@ package final class Proofs: @unchecked Sendable {
     package static let daemon = Proofs(
         folder: "DaemonIntegration", workers: 5, first: ["hung-filesystem", "clients", "soak"])
 
+    /// Those of the page in a browser.
+    package static let page = Proofs(folder: "PageIntegration", workers: 2, first: ["page-looks"], environment: "page")
+
     private static let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
     private static let clients = ["newest", "v0.36"]
@@ -34,6 +37,7 @@ package final class Proofs: @unchecked Sendable {
     private static let places = DispatchSemaphore(value: 7)
 
     private let script: String
+    private let environment: String
     private let workers: Int
     private let first: [String]
     private let condition = NSCondition()
@@ -44,7 +48,9 @@ package final class Proofs: @unchecked Sendable {
     /// - Parameters:
     ///   - workers: how many are run at a time: each of them mostly waits, for clients to settle or for disks.
     ///   - first: the longest ones, so that nothing waits for them alone in the end.
-    private init(folder: String, workers: Int, first: [String]) {
+    ///   - environment: what they need besides the clients.
+    private init(folder: String, workers: Int, first: [String], environment: String = "newest") {
+        self.environment = environment
         script = Self.package.appending(path: "Tests/\(folder)/proofs.py").path
         self.workers = workers
         self.first = first
@@ -60,6 +66,12 @@ package final class Proofs: @unchecked Sendable {
     /// Whether they run: when the clients are there, or when their absence is to be a failure.
     package static var areNeeded: Bool {
         mustNotSkip || clients.allSatisfy { FileManager.default.isExecutableFile(atPath: python($0).path) }
+    }
+
+    /// Whether those of this folder run: when besides the clients the environment of that name is there.
+    package var haveTheirEnvironment: Bool {
+        Self.mustNotSkip
+            || Self.areNeeded && FileManager.default.isExecutableFile(atPath: Self.python(environment).path)
     }
 
     /// What to do when they do not run.
