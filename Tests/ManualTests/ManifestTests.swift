@@ -1,0 +1,24 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The manifests for Kubernetes are what its schemas allow, offline, and their policy is one that the program takes.
+@Suite(.enabled(if: ManifestTests.isNeeded, "no .build/python/manifests: make environments"))
+struct ManifestTests {
+    private static let python = project.appending(path: ".build/python/manifests/bin/python").path
+    private static var isNeeded: Bool { Proofs.mustNotSkip || FileManager.default.isExecutableFile(atPath: python) }
+
+    @Test func manifestsFitTheirSchemas() throws {
+        let process = Process()
+        process.executableURL = URL(filePath: Self.python)
+        process.arguments = [project.appending(path: "packaging/kubernetes/validate").path]
+        process.environment = ["HFJANITOR": Program.path, "PATH": "/usr/bin:/bin", "HOME": NSTemporaryDirectory()]
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0, "\(text)")
+    }
+}
