@@ -64,7 +64,8 @@ public struct MachineDiagnosis: Sendable {
             let instances = number(in: "/proc/sys/fs/inotify/max_user_instances")
         else {
             return Check(
-                "inotify", .note, "its limits cannot be read", remedy: "show it all of /proc: ProcSubset=all in its unit")
+                "inotify", .note, "its limits cannot be read",
+                remedy: "show it all of /proc: ProcSubset=all in its unit")
         }
         if watches < 8192 || instances < 16 {
             return Check(

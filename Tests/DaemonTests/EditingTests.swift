@@ -102,7 +102,10 @@ import Testing
             volume.delete("etc/..4")
             volume.delete("etc/..data")
             try daemon.wait(for: "policy-rejected", after: mark)
-            #expect(!daemon.events.contains { $0.event == "policy-applied" && $0.message.contains("pin removed: org/second") })
+            #expect(
+                !daemon.events.contains {
+                    $0.event == "policy-applied" && $0.message.contains("pin removed: org/second")
+                })
 
             mark = daemon.mark
             try write("..5", text("fifth"))

@@ -23,7 +23,10 @@ import Testing
                 let isOptional = term.hasSuffix("?")
                 let path = isOptional ? String(term.dropLast()) : term
                 if isOptional { schema.sometimes.insert(path) } else { schema.always.insert(path) }
-                guard let part = parts.first(where: { definition.contains($0.key) || next(definition, lines, has: $0.key) })
+                guard
+                    let part = parts.first(where: {
+                        definition.contains($0.key) || next(definition, lines, has: $0.key)
+                    })
                 else { continue }
                 // A list of parts may be empty.
                 let inner = try Self.schema(part.value, in: page)
@@ -58,7 +61,7 @@ import Testing
         return found
     }
 
-    /// What every command that prints JSON says of a cache with models that are whole, broken, held, pinned and leftovers.
+    /// What every command that prints JSON says of a cache with leftovers and models that are whole, broken, held, pinned.
     private static func documents() throws -> [[String: Any]] {
         var documents: [[String: Any]] = []
         try withTestFolder { folder in
@@ -71,7 +74,8 @@ import Testing
             maker.waitUntilExit()
             try folder.write("hub/models--sample--whole/blobs/\(String(repeating: "a", count: 64)).incomplete", "part")
             try folder.setTimes(
-                "hub/models--sample--whole/blobs/\(String(repeating: "a", count: 64)).incomplete", accessed: 1, modified: 1)
+                "hub/models--sample--whole/blobs/\(String(repeating: "a", count: 64)).incomplete", accessed: 1,
+                modified: 1)
             let example = try Page("hfjanitor-policy.5").section("Examples").components(separatedBy: "\n\n")
                 .first { $0.contains("caches:") && $0.contains("shared:") }
             let whole = try #require(example).components(separatedBy: "\n").map { String($0.dropFirst(4)) }
@@ -133,7 +137,8 @@ import Testing
                 isAnswering = run.status == 0
                 if isAnswering { documents.append(try run.json) }
             }
-            let status = try Program.run(["status", "--json", "--socket", folder.path.appending("socket").text] + named)
+            let status = try Program.run(
+                ["status", "--json", "--socket", folder.path.appending("socket").text] + named)
             documents.append(try status.json)
             let client = Process()
             client.executableURL = URL(filePath: "/usr/bin/env")
@@ -193,7 +198,9 @@ import Testing
                 let names = try matches(#"case ([^\n]*(?:\n\s+[a-z][\w, ]*$)?)"#, in: keys)
                     .flatMap { $0[1].components(separatedBy: ",") }
                 for name in names {
-                    let parts = name.components(separatedBy: "=").map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }
+                    let parts = name.components(separatedBy: "=").map {
+                        $0.trimmingCharacters(in: .whitespacesAndNewlines)
+                    }
                     let key = (parts.count > 1 ? parts[1] : parts[0]).replacing("\"", with: "")
                     if key.isEmpty { continue }
                     #expect(documented.contains(key), "hfjanitor-json.5.md: the key '\(key)' is missing")

@@ -27,7 +27,8 @@ import Testing
     @Test func findingsHaveRemedies() throws {
         let section = try Page("hfjanitor.1").section("Findings")
         for code in FindingCode.allCases where code.severity != .info {
-            let entry = try #require(section.components(separatedBy: "\n\n").first { $0.contains("`\(code.rawValue)`") })
+            let entry = try #require(
+                section.components(separatedBy: "\n\n").first { $0.contains("`\(code.rawValue)`") })
             #expect(
                 ["Remedy: ", "another revision", "Another revision", "Do not load"].contains { entry.contains($0) },
                 "\(code.rawValue): \(entry)")
@@ -62,7 +63,9 @@ import Testing
             keys += section.keys.map { place + $0 }
         }
         let page = try Page("hfjanitor-policy.5")
-        let sections = ["Keys", "Caches", "Pins", "Rules", "Verify", "Repair", "Notify", "Metrics", "Control", "Shared"]
+        let sections = [
+            "Keys", "Caches", "Pins", "Rules", "Verify", "Repair", "Notify", "Metrics", "Control", "Shared",
+        ]
         expectSame(keys, try sections.flatMap { try page.terms($0) }, "hfjanitor-policy.5.md")
     }
 
@@ -96,7 +99,8 @@ import Testing
     @Test func journalFields() throws {
         let source = try text("Sources/SystemdSupport/JournalEvent.swift")
         let fields = try matches(#"^            \("([A-Z_]+)","#, in: source).map { "HFJ_" + $0[1] }
-        expectSame(["HFJ_EVENT"] + fields, try Page("hfjanitor.service.8").terms("Journal"), "hfjanitor.service.8.md, Journal")
+        expectSame(
+            ["HFJ_EVENT"] + fields, try Page("hfjanitor.service.8").terms("Journal"), "hfjanitor.service.8.md, Journal")
     }
 
     @Test func conditions() throws {
@@ -115,7 +119,9 @@ import Testing
 
     @Test func requestsAndProblemsOfTheSocket() throws {
         let api = Self.sources.filter { $0.path.hasPrefix("ControlAPI/") }.map(\.text).joined(separator: "\n")
-        let requests = try matches(#"method: \.(\w+), path: "([^"]+)""#, in: api).map { "\($0[1].uppercased()) \($0[2])" }
+        let requests = try matches(#"method: \.(\w+), path: "([^"]+)""#, in: api).map {
+            "\($0[1].uppercased()) \($0[2])"
+        }
         let terms = try Page("hfjanitor.service.8").terms("Control socket")
         expectSame(
             requests, terms.filter { $0.contains("/") }, "hfjanitor.service.8.md, Control socket: requests")

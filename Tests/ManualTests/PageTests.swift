@@ -5,7 +5,9 @@ import Testing
 
 /// The pages are made of the built program, without a word missing, and render; completions load in every shell.
 @Suite struct PageTests {
-    private static func run(_ words: [String], environment: [String: String]? = nil) throws -> (status: Int32, output: String) {
+    private static func run(_ words: [String], environment: [String: String]? = nil) throws -> (
+        status: Int32, output: String
+    ) {
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments = words
@@ -69,8 +71,14 @@ import Testing
             let load =
                 switch shell {
                 case "bash": ["bash", "-ec", "source '\(file)'; complete -p hfjanitor"]
-                case "zsh": ["zsh", "-fc", "fpath=('\(folder.path.text)' $fpath); autoload -Uz compinit; compinit -D -u; (( $+_comps[hfjanitor] ))"]
-                default: ["fish", "--no-config", "-c", "source '\(file)'; complete -C 'hfjanitor ver' | grep -q verify"]
+                case "zsh":
+                    [
+                        "zsh", "-fc",
+                        "fpath=('\(folder.path.text)' $fpath); autoload -Uz compinit; compinit -D -u; "
+                            + "(( $+_comps[hfjanitor] ))",
+                    ]
+                default:
+                    ["fish", "--no-config", "-c", "source '\(file)'; complete -C 'hfjanitor ver' | grep -q verify"]
                 }
             let loaded = try Self.run(load)
             #expect(loaded.status == 0, "\(shell): \(loaded.output)")
