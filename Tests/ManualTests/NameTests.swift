@@ -106,7 +106,7 @@ import Testing
     @Test func conditions() throws {
         let daemon = Self.sources.filter { $0.path.hasPrefix("Daemon/") }.map(\.text).joined(separator: "\n")
         var codes = try matches(#"(?:code|subject): "([a-z-]+)""#, in: daemon).map { $0[1] }
-        codes += try matches(#"condition\(\s*cache, "([a-z-]+)""#, in: daemon).map { $0[1] }
+        codes += try matches(#"condition\(\s*\w+, "([a-z-]+)""#, in: daemon).map { $0[1] }
         codes += try matches(#"case \.\w+: "([a-z]+-[a-z-]+)"$"#, in: daemon).map { $0[1] }
         expectSame(codes, try Page("hfjanitor.service.8").terms("Conditions"), "hfjanitor.service.8.md, Conditions")
     }
