@@ -72,10 +72,9 @@ import Testing
             maker.standardOutput = FileHandle.nullDevice
             try maker.run()
             maker.waitUntilExit()
-            try folder.write("hub/models--sample--whole/blobs/\(String(repeating: "a", count: 64)).incomplete", "part")
-            try folder.setTimes(
-                "hub/models--sample--whole/blobs/\(String(repeating: "a", count: 64)).incomplete", accessed: 1,
-                modified: 1)
+            let partial = BytePath("hub/models--sample--whole/blobs/\(String(repeating: "a", count: 64)).incomplete")
+            try folder.write(partial, "part")
+            try folder.setTimes(partial, accessed: 1, modified: 1)
             let example = try Page("hfjanitor-policy.5").section("Examples").components(separatedBy: "\n\n")
                 .first { $0.contains("caches:") && $0.contains("shared:") }
             let whole = try #require(example).components(separatedBy: "\n").map { String($0.dropFirst(4)) }

@@ -2,15 +2,17 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The manifests for Kubernetes are what its schemas allow, offline, and their policy is one that the program takes.
-@Suite(.enabled(if: ManifestTests.isNeeded, "no .build/python/manifests: make environments"))
-struct ManifestTests {
-    private static let python = project.appending(path: ".build/python/manifests/bin/python").path
-    private static var isNeeded: Bool { Proofs.mustNotSkip || FileManager.default.isExecutableFile(atPath: python) }
+private let python = project.appending(path: ".build/python/manifests/bin/python").path
 
+/// The manifests for Kubernetes are what its schemas allow, offline, and their policy is one that the program takes.
+@Suite(
+    .enabled(
+        if: Proofs.mustNotSkip || FileManager.default.isExecutableFile(atPath: python),
+        "no .build/python/manifests: make environments"))
+struct ManifestTests {
     @Test func manifestsFitTheirSchemas() throws {
         let process = Process()
-        process.executableURL = URL(filePath: Self.python)
+        process.executableURL = URL(filePath: python)
         process.arguments = [project.appending(path: "packaging/kubernetes/validate").path]
         process.environment = ["HFJANITOR": Program.path, "PATH": "/usr/bin:/bin", "HOME": NSTemporaryDirectory()]
         let output = Pipe()
