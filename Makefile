@@ -11,10 +11,13 @@ QUICK_FUZZ_SECONDS ?= 20
 RACE_SECONDS ?= 240
 # Seconds of the daemon's soak.
 SOAK_SECONDS ?= 600
+# Where `make install` puts things: below DESTDIR, to run from PREFIX.
+DESTDIR ?=
+PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help run build release test full lint format fuzz race soak sanitize bench clean system-packages test-system-packages \
-	environments
+.PHONY: help run build release install deb deb-test test full lint format fuzz race soak sanitize bench clean \
+	system-packages test-system-packages environments
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,13 +31,22 @@ build: ## Debug build
 release: ## Release build
 	$(SWIFT) build -c release --static-swift-stdlib
 
+install: ## Install what 'make release' built, with units, manual and completions, below DESTDIR and PREFIX (/usr/local)
+	packaging/install .build/release/hfjanitor "$(DESTDIR)" "$(PREFIX)"
+
+deb: system-packages release ## Build the Debian package, in .build/packages
+	packaging/debian/build .build/release/hfjanitor .build/packages
+
+deb-test: deb ## Take the package through its life in fresh systems with a real systemd
+	packaging/debian/test .build/packages/hfjanitor_*.deb
+
 test: test-system-packages environments lint ## All checks but the long ones
 	python3 -B -m unittest discover Tests/HubStandIn
 	$(SWIFT) build
 	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(QUICK_FUZZ_SECONDS); fi
 	HFJANITOR_TESTS_REQUIRE_ALL=1 Tests/run-and-tell $(SWIFT) test
 
-full: test race soak sanitize fuzz bench ## Everything: also longer races, the soak, sanitizers, longer fuzzing, benchmarks
+full: test race soak sanitize fuzz deb-test bench ## Everything: also longer races, the soak, sanitizers, fuzzing, the package, benchmarks
 
 lint: ## Style
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests

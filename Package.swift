@@ -226,6 +226,12 @@ let package = Package(
         .testTarget(
             name: "CommandTests", dependencies: ["HubCache", "LinuxIO", "TestSupport", "hfjanitor"],
             swiftSettings: strict),
+        // The manual against the program.
+        .testTarget(
+            name: "ManualTests",
+            dependencies: [
+                "ControlAPI", "HubCache", "HubClient", "PolicyFile", "SystemdSupport", "TestSupport", "hfjanitor",
+            ], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["hfjanitor"], swiftSettings: strict),
         .testTarget(
             name: "RetentionIntegrationTests", dependencies: ["TestSupport", "hfjanitor"], swiftSettings: strict),

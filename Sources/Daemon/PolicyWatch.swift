@@ -135,7 +135,7 @@ final class PolicyWatch: Sendable {
             var folder = Self.parent(of: file)
             while true {
                 if let opened = try? OwnedDescriptor.open(trustedPath: folder, options: .directory) {
-                    _ = try? watch.watch(opened, for: .changes)
+                    Self.watch(opened, by: watch)
                     break
                 }
                 if folder == "/" || folder == "." { break }
@@ -149,8 +149,18 @@ final class PolicyWatch: Sendable {
             }
             let dropIns = Self.parent(of: file).appending(PolicyLocation.dropInFolderName)
             if let opened = try? OwnedDescriptor.open(trustedPath: dropIns, options: .directory) {
-                _ = try? watch.watch(opened, for: .changes)
+                Self.watch(opened, by: watch)
             }
+        }
+    }
+
+    /// Watches a folder, and in a Kubernetes volume also the one that its files are in.
+    private static func watch(_ folder: borrowing OwnedDescriptor, by watch: Inotify) {
+        _ = try? watch.watch(folder, for: .changes)
+        if let current = PolicyVolume.currentFolder(of: folder),
+            let version = try? folder.open(current, options: .directory)
+        {
+            _ = try? watch.watch(version, for: .changes)
         }
     }
 
@@ -166,16 +176,30 @@ final class PolicyWatch: Sendable {
             print.add(file)
             Self.add(try? folder.stat(), to: &print)
             Self.add(try? folder.stat(of: file.lastComponent), to: &print)
+            Self.addVolume([file.lastComponent], in: folder, to: &print)
             let name = PolicyLocation.dropInFolderName
             guard let dropIns = try? folder.open(name, options: .directory), let listing = try? dropIns.listDirectory()
             else { continue }
             Self.add(try? dropIns.stat(), to: &print)
-            for entry in listing.entries.sorted(by: { $0.name < $1.name }) where entry.name.hasSuffix(".yaml") {
+            let entries = listing.entries.sorted { $0.name < $1.name }.filter { $0.name.hasSuffix(".yaml") }
+            for entry in entries {
                 print.add(entry.name)
                 Self.add(entry.stat, to: &print)
             }
+            Self.addVolume(entries.map(\.name), in: dropIns, to: &print)
         }
         return print
+    }
+
+    /// What the links of a Kubernetes volume lead to: they stay as they are when `..data` is replaced.
+    private static func addVolume(
+        _ names: [BytePath], in folder: borrowing OwnedDescriptor, to print: inout Fingerprint
+    ) {
+        guard let current = PolicyVolume.currentFolder(of: folder) else { return }
+        print.add(current)
+        guard let version = try? folder.open(current, options: .directory) else { return }
+        add(try? version.stat(), to: &print)
+        for name in names { add(try? version.stat(of: name), to: &print) }
     }
 
     /// Folders by who they are and who may write there; what else is in them does not matter.

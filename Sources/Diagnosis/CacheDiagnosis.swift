@@ -44,7 +44,8 @@ public struct CacheDiagnosis: Sendable {
             "owner", cache: name, .note,
             "it belongs to uid \(root.stat.uid), you run as uid \(user): reading moves access times, and locks may be refused",
             remedy: user == 0
-                ? "setpriv --reuid \(root.stat.uid) --regid \(root.stat.gid) --clear-groups hfjanitor …" : nil)
+                ? "setpriv --reuid \(root.stat.uid) --regid \(root.stat.gid) --clear-groups hfjanitor …"
+                : "run it as that user: sudo -u '#\(root.stat.uid)' hfjanitor …")
     }
 
     /// `hf auth login` of 1.16 and later makes the token's folder, usually the parent of the cache, private.
@@ -121,9 +122,15 @@ public struct CacheDiagnosis: Sendable {
             checks.append(
                 Check(
                     "filesystem", cache: name, .note,
-                    "\(filesystem.kind.name): whether a file is in use can be told from /proc only"))
+                    "\(filesystem.kind.name): whether a file is in use can be told from /proc only",
+                    remedy: "keep the cache on ext4, xfs, btrfs or tmpfs, or state 'assume-unused-after' for it"))
         }
-        if filesystem.isReadOnly { checks.append(Check("mount", cache: name, .note, "mounted read-only")) }
+        if filesystem.isReadOnly {
+            checks.append(
+                Check(
+                    "mount", cache: name, .note, "mounted read-only: nothing is removed or repaired here",
+                    remedy: "mount it for writing where that is not meant"))
+        }
         if filesystem.isNoAccessTime {
             checks.append(
                 Check(
@@ -151,7 +158,7 @@ public struct CacheDiagnosis: Sendable {
 
     private func lockSupportCheck() -> Check {
         guard let folder = try? root.open(".", options: [.directory, .keepAccessTime]) else {
-            return Check("flock", cache: name, .note, "could not be tried")
+            return Check("flock", cache: name, .note, "could not be tried", remedy: "run as the cache's owner")
         }
         switch folder.probeLocked() {
         case .free, .taken: return Check("flock", cache: name, .good, "flock works here")
@@ -165,18 +172,20 @@ public struct CacheDiagnosis: Sendable {
     /// What the in-use test can see: the best answer that is to be had for this cache.
     private func leaseCheck(_ findings: Findings) -> Check {
         guard root.filesystem.kind.hasTrustworthyLeases, let sample = findings.leaseSample else {
+            let told = "whether a file is in use is told from /proc"
+            guard let blind = OpenFileScan.blindSpot() else { return Check("in-use", cache: name, .good, told) }
             return Check(
-                "in-use", cache: name, OpenFileScan.blindSpot() == nil ? .good : .note,
-                "whether a file is in use is told from /proc"
-                    + (OpenFileScan.blindSpot().map { ", in part only: \($0)" } ?? ""))
+                "in-use", cache: name, .note, "\(told), in part only: \(blind)",
+                remedy: "keep the cache on a local filesystem, such as a hostPath volume, where leases tell; or "
+                    + MachineDiagnosis.visibilityRemedy)
         }
         switch sample {
         case .free, .taken: return Check("in-use", cache: name, .good, "whether a file is in use is told by a lease")
         case .unknown(let reason):
-            let blind = OpenFileScan.blindSpot()
+            let told = "no lease can be taken (\(reason)): told from /proc"
+            guard let blind = OpenFileScan.blindSpot() else { return Check("in-use", cache: name, .good, told) }
             return Check(
-                "in-use", cache: name, blind == nil ? .good : .note,
-                "no lease can be taken (\(reason)): told from /proc" + (blind.map { ", in part only: \($0)" } ?? ""),
+                "in-use", cache: name, .note, "\(told), in part only: \(blind)",
                 remedy: "run as the cache's owner, or with CAP_LEASE")
         }
     }
@@ -229,15 +238,15 @@ public struct CacheDiagnosis: Sendable {
             checks.append(
                 Check(
                     "linked-folder", cache: name, .note,
-                    "'\(link.path.display)' is a link to '\(link.physicalPath.display)': verified, and removed from only if the policy's 'also' lists it"
-                ))
+                    "'\(link.path.display)' is a link to '\(link.physicalPath.display)': verified, and removed from only if the policy's 'also' lists it",
+                    remedy: "add '\(link.physicalPath.display)' to 'also' of the cache, if that is meant"))
         }
         if findings.otherDevices > 0 {
             checks.append(
                 Check(
                     "devices", cache: name, .note,
-                    "\(findings.otherDevices) repos are on another filesystem than the root: its free space is not theirs"
-                ))
+                    "\(findings.otherDevices) repos are on another filesystem than the root: its free space is not theirs",
+                    remedy: "removing them does not help this floor: keep each filesystem in a cache of its own"))
         }
         return checks
     }

@@ -50,13 +50,23 @@ public struct MachineDiagnosis: Sendable {
             return Check("processes", .good, "the open files of all processes can be seen")
         }
         return Check(
-            "processes", .note, "not all open files can be seen: \(reason); a lease decides where it can be believed")
+            "processes", .note, "not all open files can be seen: \(reason); a lease decides where it can be believed",
+            remedy: Self.visibilityRemedy)
     }
+
+    /// What shows everybody's open files. In a container that is more than most want to give; leases need none of it.
+    static let visibilityRemedy =
+        "run as root on the host, or with hostPID (--pid=host) and CAP_SYS_PTRACE in a container; leases see users in "
+        + "every container without either"
 
     private func inotifyCheck() -> Check? {
         guard let watches = number(in: "/proc/sys/fs/inotify/max_user_watches"),
             let instances = number(in: "/proc/sys/fs/inotify/max_user_instances")
-        else { return Check("inotify", .note, "its limits cannot be read") }
+        else {
+            return Check(
+                "inotify", .note, "its limits cannot be read",
+                remedy: "show it all of /proc: ProcSubset=all in its unit")
+        }
         if watches < 8192 || instances < 16 {
             return Check(
                 "inotify", .problem, "few watches are allowed: \(watches) watches, \(instances) instances a user",

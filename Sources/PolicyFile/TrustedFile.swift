@@ -34,22 +34,60 @@ struct TrustedFile {
         do throws(SystemCallFailure) {
             // Before it is opened: opening a device may already do something.
             let found = try folder.stat(of: name)
-            if found.kind != .regular { return .refused(message: Self.unusable(found.kind)) }
-            let file = try folder.open(name)
-            let stat = try file.stat()
-            if stat.kind != .regular { return .refused(message: Self.unusable(stat.kind)) }
-            if let message = complaint(of: stat, at: path, on: try? file.filesystem()) {
-                return .refused(message: message)
+            guard found.kind == .symlink, PolicyVolume.isProjected(name, in: folder) else {
+                return try readRegular(name, in: folder, path: path)
             }
-            // One more than is taken, so that the check of the source finds it too long.
-            let bytes = try file.read(at: 0, count: SourceCheck.maximumBytes + 1)
-            return .bytes(bytes)
+            return try readProjected(name, in: folder, path: path)
         } catch {
             if error.isAbsent { return .absent }
             if error.isLink { return .refused(message: Self.unusable(.symlink)) }
             return .refused(message: Self.unreadable(error, path))
         }
     }
+
+    private func readRegular(_ name: BytePath, in folder: borrowing OwnedDescriptor, path: BytePath)
+        throws(SystemCallFailure) -> Outcome
+    {
+        let found = try folder.stat(of: name)
+        if found.kind != .regular { return .refused(message: Self.unusable(found.kind)) }
+        let file = try folder.open(name)
+        let stat = try file.stat()
+        if stat.kind != .regular { return .refused(message: Self.unusable(stat.kind)) }
+        if let message = complaint(of: stat, at: path, on: try? file.filesystem()) {
+            return .refused(message: message)
+        }
+        // One more than is taken, so that the check of the source finds it too long.
+        let bytes = try file.read(at: 0, count: SourceCheck.maximumBytes + 1)
+        return .bytes(bytes)
+    }
+
+    /// Reads a file of a Kubernetes volume, by the folder that `..data` leads to.
+    private func readProjected(_ name: BytePath, in folder: borrowing OwnedDescriptor, path: BytePath)
+        throws(SystemCallFailure) -> Outcome
+    {
+        let parent = path.parent
+        for _ in 0..<Self.volumeAttempts {
+            guard let current = PolicyVolume.currentFolder(of: folder) else {
+                return .refused(message: Self.unusable(.symlink))
+            }
+            do throws(SystemCallFailure) {
+                let version = try folder.open(current, options: .directory)
+                if let message = complaint(
+                    of: try version.stat(), at: parent.appending(current), on: try? version.filesystem())
+                {
+                    return .refused(message: message)
+                }
+                return try readRegular(name, in: version, path: path)
+            } catch {
+                // Replaced meanwhile: the kubelet removes the former folder.
+                if !error.isAbsent { throw error }
+            }
+        }
+        // Not "no policy": somebody put one here, and what it says is not known.
+        return .refused(message: "this link of a Kubernetes volume leads to nothing: the ConfigMap lacks the key")
+    }
+
+    private static let volumeAttempts = 3
 
     static func unreadable(_ error: SystemCallFailure, _ path: BytePath) -> String {
         "cannot be read: \(error.reason)"

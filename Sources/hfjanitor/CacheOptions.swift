@@ -11,7 +11,8 @@ struct CacheOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "A cache root; repeatable. Default: the policy's, else the one huggingface_hub uses.", valueName: "dir"))
+            "A cache root; repeatable. Default: the policy's, else the one huggingface_hub uses.", valueName: "dir"),
+        completion: .directory)
     var cache: [String] = []
 
     @OptionGroup var policyOptions: PolicyOptions

@@ -46,7 +46,10 @@ struct Doctor: ParsableCommand {
             }
             checks.append(memoryCheck())
             if let path = opened.absentDefault {
-                checks.append(Check("cache", .note, "there is no cache yet at '\(path.display)'"))
+                checks.append(
+                    Check(
+                        "cache", .note, "there is no cache yet at '\(path.display)'",
+                        remedy: "a client's first download makes it; HF_HOME or --cache names another"))
             }
             let daemon = RunningDaemon.find()
             for root in opened.roots {

@@ -9,7 +9,7 @@ struct Explain: ParsableCommand {
         abstract: "Show every rule that was tried on a repo or revision, and the fact that decided.",
         discussion: ExitStatus.table)
 
-    @Argument(help: "A repo or a revision.")
+    @Argument(help: "A repo or a revision.", completion: .targets)
     var target: String
 
     @OptionGroup var caches: CacheOptions

@@ -16,7 +16,7 @@ struct Hold: ParsableCommand {
             Exit status: 0 held; 64 usage; 66 not here; 73 cannot write; 77 permission.
             """)
 
-    @Argument(help: "A repo or a revision.")
+    @Argument(help: "A repo or a revision.", completion: .targets)
     var target: String
 
     // Whatever follows is the value, so that '-1h' is told what is wrong with it.
@@ -118,7 +118,7 @@ struct Release: ParsableCommand {
             Exit status: 0 none is left; 66 not here; 73 cannot write; 75 a program has one; 77 permission.
             """)
 
-    @Argument(help: "A repo or a revision.")
+    @Argument(help: "A repo or a revision.", completion: .targets)
     var target: String
 
     @OptionGroup var caches: CacheOptions

@@ -39,7 +39,7 @@ struct List: ParsableCommand {
         }
     }
 
-    @Argument(help: "Repos, revisions, folders or weight files. Default: everything.")
+    @Argument(help: "Repos, revisions, folders or weight files. Default: everything.", completion: .targets)
     var targets: [String] = []
 
     @Option(help: ArgumentHelp("Order by used, size, arrived or name; :asc turns it round.", valueName: "key[:asc]"))

@@ -21,7 +21,9 @@ struct PolicyDiagnosis {
     /// Looks at everything. Changes nothing.
     func checks() -> [Check] {
         var checks = [policyCheck()]
-        checks += opened.loaded.warnings.map { Check("policy", .note, $0.text) }
+        checks += opened.loaded.warnings.map {
+            Check("policy", .note, $0.text, remedy: "man hfjanitor-policy says what the key means")
+        }
         if let problem = hub.tokenProblem {
             checks.append(
                 Check(

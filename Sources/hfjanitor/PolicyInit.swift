@@ -14,14 +14,17 @@ struct PolicyInit: ParsableCommand {
             Exit status: 0 good; 64 usage; 73 cannot write, or the file exists and --force is not given.
             """)
 
-    @Argument(help: "The profile: \(PolicyProfile.all.map(\.name).joined(separator: ", ")).")
+    @Argument(
+        help: "The profile: \(PolicyProfile.all.map(\.name).joined(separator: ", ")).",
+        completion: .list(PolicyProfile.all.map(\.name)))
     var profile: String?
 
     @Option(
         name: .long,
         help: ArgumentHelp(
             "Where to write it. Default: ~/.config/hfjanitor/policy.yaml; as root, /etc/hfjanitor/policy.yaml.",
-            valueName: "file"))
+            valueName: "file"),
+        completion: .file())
     var output: String?
 
     @Flag(name: .long, help: "Replace a file that exists.")

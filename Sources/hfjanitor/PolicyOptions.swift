@@ -11,7 +11,8 @@ struct PolicyOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             "A policy file. Default: ~/.config/hfjanitor/policy.yaml (not for root), else /etc/hfjanitor/policy.yaml.",
-            valueName: "file"))
+            valueName: "file"),
+        completion: .file())
     var policy: String?
 
     /// Where the policy is looked for.

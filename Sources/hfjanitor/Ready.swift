@@ -18,7 +18,7 @@ struct Ready: ParsableCommand {
             cannot be read.
             """)
 
-    @Argument(help: "A repo, a revision, a folder or a weight file.")
+    @Argument(help: "A repo, a revision, a folder or a weight file.", completion: .targets)
     var target: String
 
     @Flag(help: "A revision without any weights here is ready too.")

@@ -16,7 +16,7 @@ struct Remove: ParsableCommand {
             Exit status: 0 removed; 64 usage; 66 no such target; 73 cannot write; 75 in use or kept; 77 permission.
             """)
 
-    @Argument(help: "Repos or revisions.")
+    @Argument(help: "Repos or revisions.", completion: .targets)
     var targets: [String]
 
     @Flag(help: "Do not ask.")

@@ -20,7 +20,7 @@ struct RepairCommand: ParsableCommand {
             file wrong.
             """)
 
-    @Argument(help: "Repos or revisions. Default: everything in the cache.")
+    @Argument(help: "Repos or revisions. Default: everything in the cache.", completion: .targets)
     var targets: [String] = []
 
     @Flag(help: "Only show what would be done.")

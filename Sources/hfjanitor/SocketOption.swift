@@ -9,7 +9,8 @@ struct SocketOption: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "The daemon's control socket. Default: $HFJANITOR_SOCKET, else the user's, else the system's.",
-            valueName: "path"))
+            valueName: "path"),
+        completion: .file())
     var socket: String?
 
     /// The daemon's control socket; nil where there is none that this user may believe.

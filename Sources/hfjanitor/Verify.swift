@@ -19,7 +19,7 @@ struct Verify: ParsableCommand {
             \(ExitStatus.table)
             """)
 
-    @Argument(help: "Repos, revisions, folders or weight files.")
+    @Argument(help: "Repos, revisions, folders or weight files.", completion: .targets)
     var targets: [String] = []
 
     @Option(help: "How deep to look: structure, headers or digests.")
