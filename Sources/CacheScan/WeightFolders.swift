@@ -6,8 +6,12 @@ public enum WeightFolders {
     /// As in `/srv/models/org/name/variant`.
     static let mostLevels = 4
     static let mostFolders = 10_000
+    /// Files of a model; a note beside the models' folders is none.
+    static let weightEndings = [
+        ".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt", ".onnx", ".index.json", "config.json",
+    ]
 
-    /// The folders that are or hold a plain folder of weights: those with a file in them, or with what the clients record of
+    /// The folders that are or hold a plain folder of weights: those with a model's file in them, or with what the clients record of
     /// a `local_dir`. Links are not followed below the folder that is named.
     ///
     /// - Throws: `SystemCallFailure` when the folder itself is not there, no folder, or may not be read.
@@ -21,11 +25,17 @@ public enum WeightFolders {
                 let entries = try entries(of: next.location, in: root)
                 let isWeights =
                     next.depth == mostLevels
-                    || entries.contains { $0.stat.kind != .directory || $0.name == ".cache" || $0.name == ".git" }
+                    || entries.contains { entry in
+                        entry.stat.kind == .directory
+                            ? entry.name == ".cache" || entry.name == ".git"
+                            : weightEndings.contains { entry.name.hasSuffix($0) }
+                    }
                 if isWeights {
                     found.append(next.location.isEmpty ? root.path : root.path.appending(next.location))
                 } else {
-                    let names = entries.map(\.name).sorted()
+                    // What a filesystem keeps for itself is nobody's model.
+                    let names = entries.filter { $0.stat.kind == .directory && $0.name != "lost+found" }.map(\.name)
+                        .sorted()
                     folders += names.reversed().map { (next.location.appending($0), next.depth + 1) }
                 }
             } catch {

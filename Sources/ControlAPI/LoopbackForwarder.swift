@@ -47,6 +47,11 @@ public final class LoopbackForwarder: Sendable {
         let listening: @Sendable () async throws -> NIOAsyncChannel<HTTP1Channel.Value, Never> = {
             try await ServerBootstrap(group: group)
                 .serverChannelOption(.backlog, value: 64)
+                .serverChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(AcceptFailures())
+                    }
+                }
                 .bind(host: "127.0.0.1", port: port) { channel -> EventLoopFuture<HTTP1Channel.Value> in
                     guard forwarding.use.enter(atMost: Self.mostConnections) else {
                         channel.close(promise: nil)

@@ -39,14 +39,18 @@ extension Endpoint {
                 method: .delete, path: "/api/models",
                 summary: "Removes a repo or revision, unless something keeps it. While a download of it runs, cancels "
                     + "that instead, and takes away what has come; 'kept' then tells why something of it stays.",
-                body: modelParameters, answerSchema: "Removed",
+                body: modelParameters + [
+                    Parameter(
+                        name: "task_id",
+                        meaning: "Cancels this download or repair of it and does nothing else: 404 when it has ended.")
+                ], answerSchema: "Removed",
                 problems: [
                     .invalidRequest, .invalidRepoID, .unknownCache, .tooLarge, .notAllowed, .modelNotFound, .pinned,
                     .held, .inUse, .kept, .busy, .failed, .unavailable,
                 ]
             ) { request, _ in
-                let name = try await RequestBody(of: request, keys: RequestBody.modelKeys).requiredModel()
-                switch try await desk.remove(name).orProblem() {
+                let body = try await RequestBody(of: request, keys: RequestBody.modelKeys.union(["task_id"]))
+                switch try await desk.remove(try body.requiredModel(), task: try body.text("task_id")).orProblem() {
                 case .removed(let bytes):
                     return .json(
                         .map([("status", .text("deleted")), ("bytes", .count(bytes)), ("kept", .null)]))

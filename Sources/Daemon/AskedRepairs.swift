@@ -53,14 +53,17 @@ extension DaemonLoop {
         // All or none, but for caches that nobody named.
         let isEach = request.model == nil && request.cache == nil
         var begun: [BegunRepair] = []
+        var refusal: TransferRefusal?
         for (cache, commit) in chosen {
             do throws(TransferRefusal) {
                 try requireWritable(cache)
                 begun.append(try repair(request, commit, in: cache))
             } catch {
                 if !isEach { throw error }
+                refusal = error
             }
         }
+        if begun.isEmpty, let refusal { throw refusal }
         return begun
     }
 
@@ -117,7 +120,7 @@ extension DaemonLoop {
         let others = caches.filter { $0.presence == .present && !$0.isUnresponsive && $0 !== cache }
         return RepairOrder(
             looker: looker, others: others.compactMap { self.looker($0) }, selection: selection,
-            policy: inForce.policy, cachePolicy: cache.policy, account: account, room: roomOrder(for: cache),
+            policy: inForce.policy, cachePolicy: cache.policy, account: account, room: roomMaker(for: transfer),
             progress: transfer.progress, cancellation: transfer.cancellation)
     }
 

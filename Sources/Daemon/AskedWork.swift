@@ -183,8 +183,10 @@ extension DaemonLoop {
 
     private static let mostRemovals = 8
 
-    func remove(_ name: ModelName, _ reply: Reply<Result<AskedRemoval, AskedWorkFailure>>) {
-        if cancelTransfers(of: name, reply) { return }
+    func remove(_ name: ModelName, task: String?, _ reply: Reply<Result<AskedRemoval, AskedWorkFailure>>) {
+        if cancelTransfers(of: name, task: task, reply) { return }
+        // Who wants a download cancelled that has just ended does not want the model deleted.
+        if task != nil { return reply.give(.success(.absent)) }
         let cache: WatchedCache
         let commit: CommitHash?
         do throws(NamingFailure) {

@@ -144,7 +144,8 @@ extension DaemonLoop {
     private static let usualConditions =
         [
             "absent", "critical-free", "eviction-ineffective", "floor-breached", "floor-foreseen", "floor-unreachable",
-            "ledger-unavailable", "listed-twice", "metrics-listen", "notify-failed", "pass-busy", "policy-rejected",
+            "ledger-unavailable", "listed-twice", "local-dir", "metrics-listen", "notify-failed", "pass-busy",
+            "policy-rejected",
             "read-only",
             "repair-failed", "unreadable", "unresponsive",
         ] + WatchDegradation.allCases.map(\.code)

@@ -16,6 +16,8 @@ public final class DaemonLoop {
     let mailbox = Mailbox()
     let bulletin = Bulletin()
     let cancellation = Cancellation()
+    /// Ends what makes room for downloads by the policy in force.
+    lazy var roomCancellation = Cancellation(within: cancellation)
     let hubHealth = HubHealth()
     let started = currentTime()
     let startedAt = monotonicNanoseconds()
@@ -174,6 +176,7 @@ public final class DaemonLoop {
             forgetPasses(of: cache)
             book.forget(cache.root ?? cache.path, now: currentTime())
             forgetLocalFolders(of: cache)
+            for transfer in transfers.running where transfer.number == cache.number { transfer.cancellation.cancel() }
             _ = conditions.replace(scope: cache.path.display, with: [], now: currentTime())
         }
         caches = kept

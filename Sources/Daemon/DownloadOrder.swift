@@ -40,8 +40,8 @@ struct DownloadOrder: Sendable {
     var policy: Policy
     var cachePolicy: CachePolicy
     var account: HubAccount
-    /// Makes room before a download is refused; nil where the policy only observes.
-    var room: PassOrder?
+    /// Makes room before a download is refused.
+    var room: RoomMaker
     var progress: TransferProgress
     var cancellation: Cancellation
 
@@ -101,10 +101,10 @@ struct DownloadOrder: Sendable {
         } catch {
             return DownloadFindings(result: .failure(Self.refusal(error, looker)))
         }
-        let traces = FetchTraces(of: request.repo, in: root)
+        var settings = RepairSettings(policy, of: cachePolicy, on: root)
+        let traces = FetchTraces(of: request.repo, in: root, settings: settings)
         var findings = DownloadFindings(result: .failure(.cancelled), traces: traces)
         do {
-            var settings = RepairSettings(policy, of: cachePolicy, on: root)
             settings.makesLinks = !account.environment.disablesLinks
             settings.event = { event in
                 traces.note(event)
@@ -116,7 +116,7 @@ struct DownloadOrder: Sendable {
                             cache: root.path, repo: file.repo.description, revision: file.commit, path: file.path,
                             blob: file.etag)))
             }
-            if let room { settings.makeRoom = { free in room.makeRoom(free, on: root, say) } }
+            settings.makeRoom = { [room] free in room.makeRoom(free, on: root, say) }
             let fetcher = Fetcher(
                 root: root, others: others.compactMap { try? $0.openRoot() }, settings: settings, ledger: looker.ledger,
                 progress: progress, cancellation: cancellation)
@@ -132,7 +132,9 @@ struct DownloadOrder: Sendable {
                 say(
                     JournalEvent(
                         .downloadFailed, priority: .warning, "\(request.repo): \(displayText(of: warning))",
-                        EventFields(cache: root.path, repo: request.repo.description, revision: outcome.commit)))
+                        EventFields(
+                            cache: root.path, repo: request.repo.description, revision: outcome.commit,
+                            code: "ref-not-set")))
             }
             // The rest is here; what stands in a file's place stays, and the revision is not what was asked for.
             let left = outcome.left.min { $0.key < $1.key }
@@ -152,8 +154,9 @@ struct DownloadOrder: Sendable {
     func cleanUp(_ traces: FetchTraces, _ removal: PassOrder, say: (JournalEvent) -> Void) -> (String?, RepoLook?) {
         traces.removePartials()
         var left: String?
-        if traces.hasNewRevision {
-            switch removal.remove(request.repo, traces.hadFolder ? traces.newCommit : nil, say: say) {
+        if traces.hasNewRevision, let commit = traces.newCommit {
+            // By name, never all of the repo: others may have brought another revision meanwhile.
+            switch removal.remove(request.repo, commit, say: say) {
             case .removed, .absent, .cancelled: break
             case .kept(let reasons): left = reasons.map { "\($0.by.rawValue) (\($0.detail))" }.joined(separator: ", ")
             case .refused(let reason), .failed(let reason): left = reason
@@ -172,17 +175,4 @@ struct DownloadFindings: Sendable {
     var wasAccepted = false
     /// What is there now.
     var look: RepoLook?
-}
-
-extension PassOrder {
-    /// Carries the policy's plan out, so that so much is free above its floor.
-    func makeRoom(_ free: UInt64, on root: CacheRoot, _ say: @escaping @Sendable (JournalEvent) -> Void) {
-        var order = self
-        order.room = caches.map(\.policy).room(toFree: free, of: root.filesystem.totalBytes)
-        // Nothing goes for what finds no room even then.
-        guard let outlook = try? order.run(acts: false, say: say),
-            outlook.plan.caches.contains(where: { $0.freeBytesAfter >= free })
-        else { return }
-        _ = try? order.run(acts: true, say: say)
-    }
 }

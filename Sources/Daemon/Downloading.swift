@@ -123,7 +123,7 @@ extension DaemonLoop {
                 exclude: request.exclude),
             mayBeGated: request.token != nil || inForce.policy.allowsFetch,
             isBusyByUs: !known.isEmpty, policy: inForce.policy, cachePolicy: cache.policy,
-            account: account(request.token), room: roomOrder(for: cache), progress: transfer.progress,
+            account: account(request.token), room: roomMaker(for: transfer), progress: transfer.progress,
             cancellation: transfer.cancellation)
         transfer.worker = worker
         transfer.waiting = [(reply, false)]
@@ -152,13 +152,20 @@ extension DaemonLoop {
             environment: setup.hub, token: token ?? setup.token, health: hubHealth, version: setup.version)
     }
 
-    /// What makes room for a download, where the policy has anything removed.
+    func roomMaker(for transfer: Transfer) -> RoomMaker {
+        RoomMaker(mailbox: mailbox, cache: transfer.number, cancellation: transfer.cancellation)
+    }
+
+    /// What makes room for a download, where the policy has anything removed. An edit of the policy ends it.
     func roomOrder(for cache: WatchedCache) -> PassOrder? {
         guard inForce.policy.mode == .enforce else { return nil }
         let neighbours = caches.filter {
             $0.presence == .present && !$0.isUnresponsive && $0.filesystem == cache.filesystem
         }
-        return neighbours.contains(where: isForeign) ? nil : passOrder(for: neighbours)
+        if neighbours.contains(where: isForeign) { return nil }
+        var order = passOrder(for: neighbours)
+        order.cancellation = roomCancellation
+        return order
     }
 
     func transfer(_ task: String) -> Transfer? { transfers.running.first { $0.task == task } }
@@ -234,6 +241,7 @@ extension DaemonLoop {
                     .downloadFinished,
                     "\(words(for: transfer)): downloaded, \(ByteWords.text(bytes)) of it transferred",
                     fields(of: transfer, bytes: bytes)))
+            if isCancelled { return end(transfer, look: found.look, left: "it had been downloaded already") }
         // A daemon that stops leaves what came for the next one.
         case .failure where isCancelled && cancellation.isCancelled: transfer.state = .cancelled
         case .failure where isCancelled: return cleanUp(found, transfer, order)
@@ -251,7 +259,9 @@ extension DaemonLoop {
         sayFailure(of: transfer, .cancelled)
         guard let worker = transfer.worker, let traces = found.traces,
             let cache = caches.first(where: { $0.number == transfer.number })
-        else { return end(transfer, look: found.look) }
+        else {
+            return end(transfer, look: found.look, left: "its cache is not watched any more: what came stays there")
+        }
         let (removal, mailbox, task) = (passOrder(for: [cache]), mailbox, transfer.task)
         var fresh = order
         fresh.looker.cancellation = cancellation
@@ -295,12 +305,22 @@ extension DaemonLoop {
 
     // MARK: cancelling
 
-    /// Cancels what runs of a model.
+    /// Cancels what runs of a model, or one task of it.
     ///
     /// - Returns: whether there was anything; then the reply is given when it is over.
-    func cancelTransfers(of name: ModelName, _ reply: Reply<Result<AskedRemoval, AskedWorkFailure>>) -> Bool {
-        let meant = transfers.running.filter { $0.isMeant(by: name) }
+    func cancelTransfers(
+        of name: ModelName, task: String?, _ reply: Reply<Result<AskedRemoval, AskedWorkFailure>>
+    ) -> Bool {
+        let meant = transfers.running.filter { transfer in
+            // Who wants a model gone that is being repaired wants it gone.
+            task.map { transfer.task == $0 } ?? (transfer.kind == .download && transfer.isMeant(by: name))
+        }
         guard !meant.isEmpty else { return false }
+        let places = Set(meant.map(\.cacheID))
+        if places.count > 1 {
+            reply.give(.failure(.naming(.several(places.sorted()))))
+            return true
+        }
         let group = CancelledGroup(count: meant.count)
         for transfer in meant {
             transfer.cancelling.append { left in

@@ -20,6 +20,8 @@ struct LocalFolderLooker: Sendable {
     var ledger: Ledger
     var options: VerificationOptions
     var cancellation: Cancellation
+    /// The roots of watched caches: what is in or around one is verified as such already.
+    var caches: [BytePath]
 
     /// What was found.
     struct Found: Sendable {
@@ -33,6 +35,10 @@ struct LocalFolderLooker: Sendable {
         var found = Found()
         do throws(SystemCallFailure) {
             for path in try WeightFolders.list(below: folder) where !cancellation.isCancelled {
+                if caches.contains(where: { $0.relative(to: path) != nil || path.relative(to: $0) != nil || $0 == path }
+                ) {
+                    continue
+                }
                 guard let tree = tree(path) else { continue }
                 found.trees.append(tree)
             }
@@ -79,14 +85,19 @@ extension DaemonLoop {
             let folder = cache.policy.localDirs.first(where: { cache.localFolders[$0]?.nextLook ?? 0 == next })
         else { return }
         if cache.localReader == nil { cache.localReader = try? Worker(name: "local") }
-        guard let worker = cache.localReader else { return }
+        guard let worker = cache.localReader else {
+            cache.localFolders[folder, default: LocalFolder()].nextLook = now &+ Timers.minute
+            return
+        }
         let verification = inForce.policy.verification
         let readsAll = verification.onArrival == .digests || verification.scrubEvery != nil
         var options = VerificationOptions(
             depth: readsAll ? .digests : depth, jobs: 1, bytesPerSecond: verification.rate)
         let gauge = PressureGauge(mostPartsPerMillion: verification.ioPressureMax)
         options.mustPause = { gauge.isHigh }
-        let looker = LocalFolderLooker(folder: folder, ledger: ledger, options: options, cancellation: cancellation)
+        let looker = LocalFolderLooker(
+            folder: folder, ledger: ledger, options: options, cancellation: cancellation,
+            caches: caches.compactMap(\.root))
         cache.isReadingLocal = true
         hand(
             worker, of: cache, looker.look,

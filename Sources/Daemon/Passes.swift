@@ -178,6 +178,8 @@ extension DaemonLoop {
 
     /// Ends the passes that are under way: they act by a policy that counts no more.
     func endPasses() {
+        roomCancellation.cancel()
+        roomCancellation = Cancellation(within: cancellation)
         for group in passes.keys {
             passes[group]?.running?.cancellation.cancel()
             passes[group]?.duration = 0

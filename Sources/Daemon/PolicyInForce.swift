@@ -34,6 +34,8 @@ struct PolicyInForce {
         self.loaded = loaded
         self.location = location
         scope = FormerPolicies.scope(of: location)
+        // A daemon that is pointed at another file has its policy edited.
+        _ = ledger.replacePolicies(besides: scope, at: now)
         FormerPolicies.note(loaded.policy, scope: scope, in: ledger, at: now)
         former = FormerPolicies.remembered(before: loaded.policy, scope: scope, in: ledger, at: now)
     }

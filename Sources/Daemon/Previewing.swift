@@ -23,6 +23,11 @@ extension DaemonLoop {
     /// Asks the Hub, with the owner's token only where the owner allows that.
     func preview(_ request: DownloadRequest, _ reply: Reply<Result<AskedPreview, TransferRefusal>>) {
         do throws(TransferRefusal) {
+            guard isRepoPath(Array(request.revision.utf8)) else {
+                throw TransferRefusal(
+                    HubErrorCode.revisionNotFound.rawValue,
+                    "no revision can be named '\(displayText(of: request.revision))'")
+            }
             let cache = try placeForPreview(of: request.model)
             guard let looker = looker(cache), let worker = previewer() else {
                 throw TransferRefusal("busy", "too many previews are asked for at once", retryAfter: 10)

@@ -27,8 +27,8 @@ struct RepairOrder: Sendable {
     var policy: Policy
     var cachePolicy: CachePolicy
     var account: HubAccount
-    /// Makes room before a download is refused; nil where the policy only observes.
-    var room: PassOrder?
+    /// Makes room before a download is refused.
+    var room: RoomMaker
     var progress: TransferProgress
     var cancellation: Cancellation
     /// Whether somebody asked for it: then it is all that can be repaired, and who fetches it now is waited for.
@@ -198,7 +198,7 @@ extension RepairOrder {
             settings.event = { event in
                 if let told = Self.event(event, in: root.path) { say(told) }
             }
-            if let room { settings.makeRoom = { free in room.makeRoom(free, on: root, say) } }
+            settings.makeRoom = { [room] free in room.makeRoom(free, on: root, say) }
             let others = others.compactMap { try? $0.openRoot() }
             let repairer = Repairer(
                 root: root, others: others, settings: settings, ledger: looker.ledger, progress: progress,

@@ -100,8 +100,10 @@ public final class DaemonDesk: Sendable {
 
     /// Removes a repo or a revision as safely as the policy would, and waits for what comes of it; where a download of it runs,
     /// cancels that instead.
-    public func remove(_ name: ModelName) async throws -> Result<AskedRemoval, AskedWorkFailure> {
-        try await ask { loop, reply in loop.remove(name, reply) }
+    ///
+    /// - Parameter task: cancels this download or repair of it, and does nothing where it has ended.
+    public func remove(_ name: ModelName, task: String? = nil) async throws -> Result<AskedRemoval, AskedWorkFailure> {
+        try await ask { loop, reply in loop.remove(name, task: task, reply) }
     }
 
     /// Begins a download, or joins the one that runs; answers once it is known whether it may begin.

@@ -35,7 +35,9 @@ extension DaemonLoop {
             known.progress = active.currentProgress()
             return known
         }
-        if let last = transfers.lastEnded(name), last.state == .failed, let error = last.error {
+        if model?.state != .complete, let last = transfers.lastEnded(name), last.state == .failed,
+            let error = last.error
+        {
             model = model ?? KnownModel(cache: last.cacheID, repo: name.repo.description)
             model?.failure = error
         }

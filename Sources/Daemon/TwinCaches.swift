@@ -12,9 +12,8 @@ extension DaemonLoop {
     func setTwinsAside(of cache: WatchedCache, _ look: CacheLook) -> Bool {
         let twins = caches.filter { $0 === cache || ($0.presence == .present && $0.rootKey == look.rootKey) }
         guard let first = twins.first else { return false }
-        for twin in twins.dropFirst() {
-            setAside(twin, for: first, sharesBook: first !== cache || twin.root == look.path)
-        }
+        let root = first === cache ? look.path : first.root
+        for twin in twins.dropFirst() { setAside(twin, for: first, sharesBook: twin.root == root) }
         return first !== cache
     }
 

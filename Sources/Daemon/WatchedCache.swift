@@ -134,6 +134,7 @@ final class WatchedCache {
         pendingReads = []
         repairs = [:]
         space = SpaceState()
+        history = HistoryState()
     }
 
     /// For what somebody asks to be looked at; made when it is first needed.

@@ -1,3 +1,4 @@
+internal import HubCache
 internal import LinuxIO
 internal import Synchronization
 
@@ -36,11 +37,15 @@ final class Worker: Sendable {
     private let core: Core
     private let thread: BackgroundThread
 
-    /// - Throws: `SystemCallFailure` when the process may open no more descriptors.
+    /// - Throws: `SystemCallFailure` when the process may have no more descriptors, or threads.
     init(name: String) throws(SystemCallFailure) {
         let core = try Core()
         self.core = core
         thread = BackgroundThread(name: name) { core.run() }
+        guard thread.isStarted else {
+            throw SystemCallFailure(
+                call: "pthread_create", errno: SystemCallFailure.tryAgainNumber, subject: BytePath(name))
+        }
     }
 
     /// Adds a job behind those that wait.

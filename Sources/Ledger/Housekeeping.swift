@@ -34,7 +34,6 @@ enum Housekeeping {
         Aging(table: "complete_once", key: "cache, repo, revision", time: "last_seen", age: historyAge),
         Aging(table: "hub_answer", key: "repo, revision, file", time: "asked_at", age: partialAge),
         Aging(table: "pass", key: "filesystem, ended_at", time: "ended_at", age: partialAge),
-        Aging(table: "space_sample", key: "cache, at", time: "at", age: historyAge),
         Aging(table: "repair_attempt", key: "cache, repo, revision, file", time: "last_at", age: partialAge),
     ]
 

@@ -27,7 +27,8 @@ extension Ledger {
         static let scope = 4096
         /// Below what one value may have in the database.
         static let document = 500_000
-        static let versions = 20
+        /// What rewrites its file every few seconds shall not push out what protects for an hour.
+        static let versions = 1000
         /// Clocks are set by minutes without anybody noticing; in nanoseconds.
         static let jump: UInt64 = 600_000_000_000
     }
@@ -82,7 +83,56 @@ extension Ledger {
         return isDone != nil
     }
 
-    /// The policies of a scope, the last one first; at most 20 are remembered.
+    /// Says that what other scopes have in force counts no more: another file is the policy from now on.
+    ///
+    /// - Returns: those that were replaced by this.
+    public func replacePolicies(besides scope: String, at time: Timestamp) -> [RememberedPolicy] {
+        let others: [String] = read([]) { database in
+            let statement = try RawStatement(
+                database, "SELECT scope FROM policy_seen WHERE scope <> ?1 AND replaced_at IS NULL LIMIT 100")
+            defer { statement.finish() }
+            try statement.bind(scope, at: 1)
+            var found: [String] = []
+            while try statement.step() {
+                if let other = statement.text(at: 0, maximumBytes: Limits.scope) { found.append(other) }
+            }
+            return found
+        }
+        let replaced = others.flatMap { policies(scope: $0).filter { $0.replacedAt == nil } }.map { policy in
+            var policy = policy
+            policy.replacedAt = time
+            return policy
+        }
+        if others.isEmpty { return [] }
+        // Under the scope that takes their place they go on protecting after a restart.
+        let _: Void? = write { database in
+            for policy in replaced {
+                let copying = try RawStatement(
+                    database,
+                    """
+                    INSERT OR REPLACE INTO policy_seen (scope, digest, document, applied_at, replaced_at)
+                    VALUES (?1, ?2, ?3, ?4, max(?5, ?4))
+                    """)
+                defer { copying.finish() }
+                try copying.bind(scope, at: 1)
+                try copying.bind(policy.digest, at: 2)
+                try copying.bind(policy.document, at: 3)
+                try copying.bind(policy.appliedAt.nanoseconds, at: 4)
+                try copying.bind(time.nanoseconds, at: 5)
+                try copying.run()
+            }
+            let statement = try RawStatement(
+                database,
+                "UPDATE policy_seen SET replaced_at = max(?2, applied_at) WHERE scope <> ?1 AND replaced_at IS NULL")
+            defer { statement.finish() }
+            try statement.bind(scope, at: 1)
+            try statement.bind(time.nanoseconds, at: 2)
+            try statement.run()
+        }
+        return replaced
+    }
+
+    /// The policies of a scope, the last one first; at most 1,000 are remembered.
     ///
     /// One that came into force again has the time of the last time.
     public func policies(scope: String) -> [RememberedPolicy] {

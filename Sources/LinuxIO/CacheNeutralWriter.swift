@@ -62,7 +62,7 @@ public struct CacheNeutralWriter: ~Copyable, Sendable {
             if isDirect, let directAlignment { count -= count % directAlignment }
             let number = file.descriptor.raw
             let result = retrying { unsafe hfj_write(number, buffer.address(at: done), count) }
-            if isDirect, result == -Int(EINVAL) || result == -Int(EOPNOTSUPP) {
+            if isDirect, directAlignment != nil, result == -Int(EINVAL) || result == -Int(EOPNOTSUPP) {
                 directAlignment = nil
                 continue
             }

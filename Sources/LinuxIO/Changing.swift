@@ -261,8 +261,8 @@ extension SystemCallFailure {
     public var isNotEmpty: Bool { errno == ENOTEMPTY || errno == EEXIST }
     /// Whether the filesystem cannot be written to.
     public var isReadOnly: Bool { errno == EROFS }
-    /// Whether the disk, or a quota, is full.
-    public var isFull: Bool { errno == ENOSPC || errno == EDQUOT }
+    /// Whether the disk, a quota, or what the process may write to one file (`ulimit -f`, `LimitFSIZE=`) is full.
+    public var isFull: Bool { errno == ENOSPC || errno == EDQUOT || errno == EFBIG }
     /// Whether the call is not there at all.
     public var isMissingCall: Bool { errno == ENOSYS }
     /// `EPERM`.

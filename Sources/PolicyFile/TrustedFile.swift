@@ -66,6 +66,15 @@ struct TrustedFile {
         throws(SystemCallFailure) -> Outcome
     {
         let parent = path.parent
+        // In a sticky folder they may be somebody else's, who chooses what they lead to.
+        for link in [name, "..data"] {
+            let uid = try folder.stat(of: link).uid
+            guard uid == 0 || uid == reader.uid else {
+                return .refused(
+                    message: "the link '\(link.display)' belongs to uid \(uid), who may lead it elsewhere: "
+                        + "chown -h \(reader.uid) \(shellQuoted(parent.appending(link)))")
+            }
+        }
         for _ in 0..<Self.volumeAttempts {
             guard let current = PolicyVolume.currentFolder(of: folder) else {
                 return .refused(message: Self.unusable(.symlink))
@@ -91,7 +100,7 @@ struct TrustedFile {
 
     static func unreadable(_ error: SystemCallFailure, _ path: BytePath) -> String {
         "cannot be read: \(error.reason)"
-            + (error.isPermission ? "; let this user read it: chmod a+r \(shellQuoted(path))" : "")
+            + (error.isPermission ? "; let this user read it: chmod a+rX \(shellQuoted(path))" : "")
     }
 
     static func unusable(_ kind: FileKind) -> String {

@@ -62,6 +62,13 @@ struct CommitTexts {
             throw SystemCallFailure(call: "open", errno: SystemCallFailure.deniedNumber, subject: parent)
         }
         let folder = try place.makeFolders(parent)
+        // The names of folders made for it, too, are on the disk before it is.
+        try place.folders.repo.synchronize()
+        var above = BytePath.empty
+        for component in parent.components.dropLast() {
+            above = above.appending(component)
+            try place.folders.open(above).synchronize()
+        }
         let temporary = BytePath("\(name.text).\(randomDigits()).tmp")
         try write(
             content, to: name, through: temporary, in: folder, permissions: place.folders.stat.permissions & 0o666)

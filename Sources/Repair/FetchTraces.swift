@@ -19,14 +19,18 @@ public final class FetchTraces: Sendable {
 
     private let root: CacheRoot
     private let repo: RepoID
+    private let allowsLinkedFolder: @Sendable (LinkedFolder) -> Bool
     private let state = Mutex(State())
     /// Whether the repo's folder was there.
     public let hadFolder: Bool
 
     /// Looks what is here, before anything is fetched.
-    public init(of repo: RepoID, in root: CacheRoot) {
+    ///
+    /// - Parameter settings: those of the fetch.
+    public init(of repo: RepoID, in root: CacheRoot, settings: RepairSettings) {
         self.root = root
         self.repo = repo
+        allowsLinkedFolder = settings.allowsLinkedFolder
         hadFolder = (try? root.stat(at: repo.folder)) != nil
     }
 
@@ -90,7 +94,8 @@ public final class FetchTraces: Sendable {
     private func openPlace() -> RepoPlace? {
         guard isThere(repo.folder) else { return nil }
         return try? RepoPlace(
-            repo, in: root, makes: false, allowsLinkedFolder: { _ in false }, steps: RepairSteps(observer: { _ in }))
+            repo, in: root, makes: false, allowsLinkedFolder: allowsLinkedFolder,
+            steps: RepairSteps(observer: { _ in }))
     }
 
     /// Whether somebody is about to put something there.

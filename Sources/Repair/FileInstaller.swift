@@ -1,3 +1,4 @@
+internal import CacheScan
 internal import Digests
 internal import HubCache
 internal import HubClient
@@ -364,6 +365,9 @@ final class FileInstaller: Sendable {
                     return
                 }
                 current.remove()
+                // What was asked for and is not here is missing, and not left out on purpose.
+                ledger.notePartials(
+                    cache: place.root.path, repo: place.repo.folder.text, etags: [wanted.etag.text], at: currentTime())
                 guard attempt == 2 else { continue }
                 throw isWhole
                     ? RepairFailure(

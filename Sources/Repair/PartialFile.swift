@@ -113,7 +113,13 @@ final class PartialFile: Sendable {
         }
         if length < stat.size { try file.truncate(to: length) }
         var digest = StreamingDigest(wanted.digest.algorithm, length: wanted.size)
-        try read(looked, stat, length, cancellation) { digest.update($0) }
+        do {
+            try read(looked, stat, length, cancellation) { digest.update($0) }
+        } catch let failure as SystemCallFailure where failure.errno == SystemCallFailure.inputOutputNumber {
+            // What the disk does not give back is lost, and would be in the way for ever.
+            _ = try? blobs.unlinkIfPresent(name)
+            return nil
+        }
         return PartialFile(
             name: name, present: length, blobs: blobs, file: file, digest: digest, steps: place.steps)
     }

@@ -33,6 +33,7 @@ struct RepoPlace: Sendable {
         let scan = CacheScan(root: root)
         if makes, try scan.repoFolder(repo.folder) == nil {
             _ = try top.folderMade(repo.folder, like: root.stat)
+            try top.synchronize()
             steps.reached(.folderMade)
         }
         guard let entry = try scan.repoFolder(repo.folder) else {

@@ -93,15 +93,23 @@ public final class ControlSocket: Sendable {
 
 extension BytePath {
     /// Where a daemon's control socket may be, the first that applies: what was named, `$HFJANITOR_SOCKET`,
-    /// `$XDG_RUNTIME_DIR/hfjanitor/control.sock`, `/run/hfjanitor/control.sock`.
+    /// `$XDG_RUNTIME_DIR/hfjanitor/control.sock`, `/run/hfjanitor@<user>/control.sock`,
+    /// `/run/hfjanitor/control.sock`.
     ///
-    /// - Parameter named: what the command line says.
+    /// - Parameters:
+    ///   - named: what the command line says.
+    ///   - user: looks for the unit `hfjanitor@` of this user, too.
     /// - Returns: absolute paths; more than one only where nothing was named.
-    public static func controlSockets(named: String?, environment: [String: String]) -> [BytePath] {
+    public static func controlSockets(
+        named: String?, environment: [String: String], unitOf user: String? = nil
+    ) -> [BytePath] {
         if let named = named ?? environment["HFJANITOR_SOCKET"], !named.isEmpty { return [BytePath(named)] }
         var paths: [BytePath] = []
         if let runtime = environment["XDG_RUNTIME_DIR"], runtime.hasPrefix("/") {
             paths.append(BytePath(runtime).appending("hfjanitor/control.sock"))
+        }
+        if let user, !user.isEmpty, !user.contains("/") {
+            paths.append(BytePath("/run/hfjanitor@\(user)/control.sock"))
         }
         return paths + ["/run/hfjanitor/control.sock"]
     }

@@ -5,6 +5,7 @@ import HubCache
 import LinuxIO
 import PolicyFile
 import Retention
+import Synchronization
 
 /// Which caches a command works on, for every command.
 struct CacheOptions: ParsableArguments {
@@ -27,11 +28,16 @@ struct OpenedCaches {
     enum PolicyNeed {
         /// To know the caches, when none is named.
         case caches
+        /// The same, for a target that is named: a server that starts does not wait for somebody to correct the policy.
+        case cachesOfTarget
         /// For what it says of them.
         case rules
         /// For nothing: the caches are those that are named, or the default.
         case nothing
     }
+
+    /// Whether the policy's problem was told: who waits looks again and again.
+    private static let hasTold = Atomic<Bool>(false)
 
     /// The roots, each once, in the order they were named.
     private(set) var roots: [CacheRoot] = []
@@ -56,8 +62,15 @@ struct OpenedCaches {
     /// Opens the caches, and leaves this process whose it is.
     init(opening options: CacheOptions, needing need: PolicyNeed = .caches) throws {
         let locator = CacheLocator(environment: Terminal.environment)
-        if need == .rules || need == .caches && (options.cache.isEmpty || options.policyOptions.policy != nil) {
-            loaded = try options.policyOptions.load()
+        if need == .rules || need != .nothing && (options.cache.isEmpty || options.policyOptions.policy != nil) {
+            do {
+                loaded = try options.policyOptions.load()
+            } catch let failure as CommandFailure where failure.status == .policy && need == .cachesOfTarget {
+                if !Self.hasTold.exchange(true, ordering: .relaxed) {
+                    Terminal.complain(
+                        "\(failure.message)\nlooking in \(locator.hubCache.display); name another one with --cache")
+                }
+            }
             policyScope = FormerPolicies.scope(of: options.policyOptions.location())
         }
         let listed = loaded.policy.caches.map { ($0, $0.path ?? locator.hubCache) }

@@ -2,6 +2,7 @@ import ArgumentParser
 import CacheScan
 import ControlAPI
 import Daemon
+internal import Glibc
 import HubCache
 import HubClient
 import Ledger
@@ -28,6 +29,8 @@ struct DaemonCommand: ParsableCommand {
             // First of all: no thread but this one may run while variables are removed.
             let service = ServiceEnvironment.take(environment: environment)
             keepCapabilitiesFromPrograms()
+            // A limit of a file's size is an error of one download, and ends nothing.
+            signal(SIGXFSZ, SIG_IGN)
             let locator = CacheLocator(environment: environment)
             let state = LedgerLocation.directory(environment: environment)
             var setup = DaemonSetup(

@@ -170,7 +170,7 @@ enum HoldTarget {
         _ target: String, _ caches: CacheOptions, runsProgram: Bool = false
     ) throws -> (CacheRoot, RepoID, CommitHash?) {
         let user = effectiveUser()
-        let opened = try OpenedCaches(caches)
+        let opened = try OpenedCaches(caches, needing: .cachesOfTarget)
         var resolver = TargetResolver(opened)
         let selected = try resolver.resolve(target)
         if runsProgram, effectiveUser() != user {

@@ -18,6 +18,8 @@ enum Interruption {
     static func install() {
         // Made now: the handler itself must not be the first to touch them.
         _ = (cancellation.isCancelled, exitCode)
+        // A limit of a file's size is an error of the write, and ends nothing.
+        signal(SIGXFSZ, SIG_IGN)
         for number in [SIGINT, SIGTERM, SIGHUP] {
             signal(number) { number in
                 Interruption.signalNumber.store(number, ordering: .relaxed)

@@ -44,6 +44,8 @@ struct NewFile {
 
     func write(_ bytes: [UInt8], replacing: Bool) throws {
         let temporary = text + ".\(getpid()).new"
+        // What a run with the same number left, as the first process of a container has.
+        unsafe unlink(temporary)
         let number = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)
         guard number >= 0 else { throw failure(errno) }
         defer {

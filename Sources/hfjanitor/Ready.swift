@@ -115,7 +115,7 @@ struct Ready: ParsableCommand {
     }
 
     private func look() throws -> Look {
-        let opened = try OpenedCaches(caches)
+        let opened = try OpenedCaches(caches, needing: .cachesOfTarget)
         if opened.roots.isEmpty, let path = opened.absentDefault, !TargetResolver.isPath(target) {
             throw CommandFailure(
                 status: .absent,

@@ -15,7 +15,10 @@ struct SocketOption: ParsableArguments {
 
     /// The daemon's control socket; nil where there is none that this user may believe.
     static func client(named socket: String?) -> ControlClient? {
-        ControlClient(BytePath.controlSockets(named: socket, environment: Terminal.environment))
+        let environment = Terminal.environment
+        return ControlClient(
+            BytePath.controlSockets(
+                named: socket, environment: environment, unitOf: environment["USER"] ?? environment["LOGNAME"]))
     }
 
     /// Asks the daemon.

@@ -107,6 +107,14 @@ import Testing
             #expect((verified.json["summary"] as? [String: Any])?["complete"] as? Int == 1, "\(verified.text)")
             // What is here is no error.
             #expect(try daemon.ask("POST", "/api/models/download", Self.request).status == 202)
+            let isOver = daemon.wait {
+                let known = try? daemon.ask("GET", "/api/downloads").json["downloads"] as? [[String: Any]]
+                return known?.allSatisfy { $0["status"] as? String != "RUNNING" } ?? false
+            }
+            #expect(isOver)
+            // Who wants that cancelled does not want the model gone.
+            let late = try daemon.ask("DELETE", "/api/models", "{\"hf_repo\":\"acme/m\",\"task_id\":\"\(task)\"}")
+            #expect(late.code == "model_not_found", "\(late.text)")
             let gone = try daemon.ask("DELETE", "/api/models", Self.request)
             #expect(gone.json["status"] as? String == "deleted", "\(gone.text)")
             #expect(left(in: cache).isEmpty, "\(left(in: cache))")

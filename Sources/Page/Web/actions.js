@@ -45,13 +45,10 @@ function download(body, name) {
   });
 }
 
-// The same request deletes what is not being fetched: it is looked once more whether this still runs.
+// The same request without the task deletes what is not being fetched.
 function cancelDownload(transfer) {
   return attempt("Cancelling " + transfer.model, async () => {
-    documents.downloads = await ask("GET", addresses.downloads);
-    const still = transfers().find((other) => other.task_id === transfer.task_id);
-    if (!still || !isRunning(still)) return transfer.model + ": it had ended already.";
-    const answer = await ask("DELETE", "api/models", transferBody(transfer));
+    const answer = await ask("DELETE", "api/models", { ...transferBody(transfer), task_id: transfer.task_id });
     return transfer.model + ": " + answer.status + (answer.kept ? "; " + answer.kept : "") + ".";
   });
 }
