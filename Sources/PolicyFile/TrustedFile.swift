@@ -68,12 +68,10 @@ struct TrustedFile {
         let parent = path.parent
         // In a sticky folder they may be somebody else's, who chooses what they lead to.
         for link in [name, "..data"] {
-            let uid = try folder.stat(of: link).uid
-            guard uid == 0 || uid == reader.uid else {
-                return .refused(
-                    message: "the link '\(link.display)' belongs to uid \(uid), who may lead it elsewhere: "
-                        + "chown -h \(reader.uid) \(shellQuoted(parent.appending(link)))")
-            }
+            guard let uid = (try? folder.stat(of: link))?.uid, uid != 0, uid != reader.uid else { continue }
+            return .refused(
+                message: "the link '\(link.display)' belongs to uid \(uid), who may lead it elsewhere: "
+                    + "chown -h \(reader.uid) \(shellQuoted(parent.appending(link)))")
         }
         for _ in 0..<Self.volumeAttempts {
             guard let current = PolicyVolume.currentFolder(of: folder) else {

@@ -365,9 +365,6 @@ final class FileInstaller: Sendable {
                     return
                 }
                 current.remove()
-                // What was asked for and is not here is missing, and not left out on purpose.
-                ledger.notePartials(
-                    cache: place.root.path, repo: place.repo.folder.text, etags: [wanted.etag.text], at: currentTime())
                 guard attempt == 2 else { continue }
                 throw isWhole
                     ? RepairFailure(
@@ -382,6 +379,11 @@ final class FileInstaller: Sendable {
         } catch {
             let failure = RepairFailure(error, at: place.repo.folder.display)
             settings.event(.downloadFailed(fileOfRepo(wanted), failure))
+            // What was asked for and did not come is missing, and not left out on purpose.
+            if failure.code != .downloadCancelled {
+                ledger.notePartials(
+                    cache: place.root.path, repo: place.repo.folder.text, etags: [wanted.etag.text], at: currentTime())
+            }
             throw failure
         }
     }

@@ -169,6 +169,46 @@ import Testing
         }
     }
 
+    @Test func cancellingTakesOnlyItsOwnRevision() throws {
+        let commits: [[String: Any]] = [
+            ["branch": "v2", "files": ["config.json": ["text": "{\"model_type\": \"two\"}"]]],
+            ["branch": "main", "files": ["model.bin": ["size": 3_000_000, "seed": "weights"]]],
+        ]
+        try withTestCache { cache in
+            let hub = try HubStandIn(
+                ["repos": [["type": "model", "id": "acme/two", "commits": commits]]], in: cache.outer)
+            let daemon = try daemon(
+                cache, hub, policy: Self.allowing + "repair: {max-concurrent-downloads: 4}\n")
+            try hub.fault("hold", ["origin": "cdn", "method": "GET", "after": 1_500_000])
+            #expect(try daemon.ask("POST", "/api/models/download", #"{"hf_repo":"acme/two"}"#).status == 202)
+            #expect(daemon.wait { left(in: cache).contains { $0.hasSuffix(".incomplete") } })
+            let second = #"{"hf_repo":"acme/two","hf_commit":"v2"}"#
+            #expect(try daemon.ask("POST", "/api/models/download", second).status == 202)
+            let isHere = daemon.wait {
+                daemon.tryToAsk("POST", "/api/models/status", second)?.json["status"] as? String == "DOWNLOADED"
+            }
+            #expect(isHere)
+            let cancelled = try daemon.ask("DELETE", "/api/models", #"{"hf_repo":"acme/two","hf_commit":"main"}"#)
+            #expect(cancelled.json["status"] as? String == "cancelled", "\(cancelled.text)")
+            #expect(
+                try daemon.ask("POST", "/api/models/status", second).json["status"] as? String == "DOWNLOADED")
+            #expect(left(in: cache).contains { $0.hasSuffix("refs/v2") })
+            #expect(!left(in: cache).contains { $0.hasSuffix(".incomplete") || $0.hasSuffix("model.bin") })
+            #expect(daemon.stop() == 0)
+        }
+    }
+
+    @Test func whatCameWrongIsMissing() throws {
+        try withHub { cache, hub in
+            let daemon = try daemon(cache, hub)
+            try hub.fault("flip", ["origin": "cdn", "method": "GET"])
+            #expect(try daemon.ask("POST", "/api/models/download", Self.request).status == 202)
+            #expect(daemon.wait { status(daemon)["error_code"] as? String == "digest_mismatch" })
+            #expect(daemon.wait { status(daemon)["status"] as? String == "PARTIAL" }, "\(status(daemon))")
+            #expect(daemon.stop() == 0)
+        }
+    }
+
     @Test func aRestartLosesNothing() throws {
         try withHub { cache, hub in
             let first = try daemon(cache, hub)

@@ -51,6 +51,39 @@ import Testing
         return inForce.take(PolicyWatch.read(location), ledger: ledger, now: time)
     }
 
+    @Test func anotherPathIsAnEdit() throws {
+        try withTestFolder { folder in
+            let ledger = try ledger(folder)
+            try folder.write("first.yaml", Self.pinned)
+            try folder.write("second.yaml", Self.plain)
+            let (first, second) = (
+                location(folder.path.appending("first.yaml"), folder),
+                location(folder.path.appending("second.yaml"), folder)
+            )
+            _ = PolicyInForce(try read(first), from: first, ledger: ledger, now: Self.start)
+            #expect(pins(PolicyInForce(try read(second), from: second, ledger: ledger, now: after(10))) == [1])
+            // It goes on after a restart, and ends with the grace.
+            #expect(pins(PolicyInForce(try read(second), from: second, ledger: ledger, now: after(20))) == [1])
+            #expect(pins(PolicyInForce(try read(second), from: second, ledger: ledger, now: after(100_000))) == [])
+        }
+    }
+
+    @Test func manyEditsPushNothingOut() throws {
+        try withTestFolder { folder in
+            let ledger = try ledger(folder)
+            let location = location(folder.path.appending("policy.yaml"), folder)
+            try folder.write("policy.yaml", Self.pinned)
+            var inForce = PolicyInForce(try read(location), from: location, ledger: ledger, now: Self.start)
+            for number in 1...40 {
+                try edit(
+                    "mode: observe\nedit-grace: \(number + 3600)s\n", &inForce, folder, location, ledger,
+                    at: after(Int64(number)))
+            }
+            let restarted = PolicyInForce(try read(location), from: location, ledger: ledger, now: after(60))
+            #expect(pins(restarted).contains(1))
+        }
+    }
+
     @Test(arguments: [true, false]) func aSecondEditDoesNotEndTheGraceOfTheFirst(hasMemory: Bool) throws {
         try withTestFolder { folder in
             let location = location(folder.path.appending("policy.yaml"), folder)
