@@ -300,7 +300,11 @@ extension DaemonLoop {
                 {
                     loop.take(look, of: cache, isOverdue: false)
                 }
-                if cache.pendingReads.isEmpty, !cache.isToBeReadAnew { cache.rescanPause = Timers.second }
+                if cache.pendingReads.isEmpty {
+                    if !cache.isToBeReadAnew { cache.rescanPause = Timers.second }
+                    // What was being read here was in use to a pass meanwhile.
+                    loop.requestPass(cache, after: 5 * Timers.second)
+                }
                 loop.readNext(cache)
             })
     }

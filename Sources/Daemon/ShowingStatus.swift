@@ -79,7 +79,9 @@ extension DaemonLoop {
             id: cache.id, path: cache.root ?? cache.path, watch: cache.watchWord, freeBytes: cache.space.free,
             floorBytes: cache.space.floor(cache.policy), forecast: cache.history.forecast, bytes: cache.bytes,
             reclaimableBytes: cache.reclaimableBytes,
-            states: states, findings: book.count(in: cache.root ?? cache.path), inUseMethod: cache.inUseMethod)
+            states: states,
+            findings: book.count(in: cache.root ?? cache.path)
+                + localFindings(cache).count { $0.thing.finding.severity > .info }, inUseMethod: cache.inUseMethod)
     }
 
     private static let mostDownloadsShown = 100

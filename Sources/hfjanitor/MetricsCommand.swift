@@ -40,6 +40,7 @@ struct MetricsCommand: ParsableCommand {
             guard answer.status == 200 else {
                 throw CommandFailure(status: .unavailable, message: ControlProblem(answer).detail)
             }
+            guard answer.body.starts(with: "# HELP hfjanitor_".utf8) else { throw SocketOption.otherService }
             guard let textfile else {
                 Terminal.print(String(decoding: answer.body.dropLast(), as: UTF8.self))
                 return .good

@@ -62,7 +62,7 @@ struct Scrub: ParsableCommand {
                 if json {
                     Terminal.print(String(decoding: answer.body, as: UTF8.self))
                 } else {
-                    let document = try JSONDecoder().decode(ScrubsDocument.self, from: Data(answer.body))
+                    let document = try SocketOption.decode(ScrubsDocument.self, from: answer)
                     document.caches.forEach(show)
                 }
                 return .good

@@ -21,6 +21,22 @@ struct SocketOption: ParsableArguments {
                 named: socket, environment: environment, unitOf: environment["USER"] ?? environment["LOGNAME"]))
     }
 
+    /// What answers there is no daemon of this version.
+    static let otherService = CommandFailure(
+        status: .unavailable,
+        message:
+            "what answers at the control socket is not understood: a daemon of another version, or another program; "
+            + "restart the daemon, or name its --socket")
+
+    /// Reads a document of the daemon's.
+    ///
+    /// - Throws: `CommandFailure` when it is none.
+    static func decode<Document: Decodable>(_ type: Document.Type, from answer: ControlClient.Answer) throws -> Document
+    {
+        guard let document = try? JSONDecoder().decode(type, from: Data(answer.body)) else { throw otherService }
+        return document
+    }
+
     /// Asks the daemon.
     ///
     /// - Returns: nil where nobody listens.

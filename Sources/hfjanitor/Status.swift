@@ -44,7 +44,7 @@ struct Status: ParsableCommand {
     /// What a daemon says: over its socket, else in its file.
     private func fromDaemon() throws -> StatusDocument? {
         if let answer = try socket.ask("GET", "/api/status", milliseconds: 5000), answer.status == 200 {
-            return try JSONDecoder().decode(StatusDocument.self, from: Data(answer.body))
+            return try SocketOption.decode(StatusDocument.self, from: answer)
         }
         return RunningDaemon.find().map { StatusDocument($0) }
     }

@@ -65,6 +65,10 @@ struct Verify: ParsableCommand {
             var reports = try work.reports(of: targets)
             var repaired: [RepairResult] = []
             if repair {
+                for target in targets where TargetResolver.isPath(target) {
+                    Terminal.complain(
+                        "'\(displayText(of: target))' is not repaired if it is a plain folder: only caches are")
+                }
                 repaired = try RepairRun(opened, caches, socket: socket.socket)
                     .repair(reports, triesAgain: !targets.isEmpty).flatMap(\.results)
                 if !repaired.isEmpty { reports = try work.reports(of: targets) }
