@@ -88,17 +88,15 @@ extension DaemonLoop {
         transfer.worker = worker
         transfer.accept()
         transfers.begin(transfer, monotonicNanoseconds())
-        var order = repairOrder(
-            for: cache, looker, transfer, selection: repo.map { .repo($0, commit) } ?? .everything,
-            account: account(request.token))
-        order.isAsked = true
-        order.triesAgain = repo != nil
+        let order = RepairOrder(
+            ground: ground(of: transfer, in: cache, looker, account(request.token)),
+            selection: repo.map { .repo($0, commit) } ?? .everything, isAsked: true, triesAgain: repo != nil)
         let (mailbox, task) = (mailbox, transfer.task)
         hand(
             worker,
-            { [order] in
+            {
                 let findings = order.run { event in mailbox.post { loop in loop.say(event) } }
-                return (findings, repo.flatMap { try? order.looker.repo($0.folder, depth: .structure) })
+                return (findings, repo.flatMap { try? order.ground.looker.repo($0.folder, depth: .structure) })
             },
             then: { loop, found in
                 guard let transfer = loop.transfer(task) else { return }
@@ -109,19 +107,6 @@ extension DaemonLoop {
                 }
             })
         return document(transfer, joined: false)
-    }
-
-    /// What a repair's thread needs.
-    func repairOrder(
-        for cache: WatchedCache, _ looker: Looker, _ transfer: Transfer, selection: CacheSelection, account: HubAccount
-    ) -> RepairOrder {
-        var looker = looker
-        looker.cancellation = transfer.cancellation
-        let others = caches.filter { $0.presence == .present && !$0.isUnresponsive && $0 !== cache }
-        return RepairOrder(
-            looker: looker, others: others.compactMap { self.looker($0) }, selection: selection,
-            policy: inForce.policy, cachePolicy: cache.policy, account: account, room: roomMaker(for: transfer),
-            progress: transfer.progress, cancellation: transfer.cancellation)
     }
 
     /// Takes what a repair came to.

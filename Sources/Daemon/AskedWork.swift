@@ -248,14 +248,7 @@ extension PassOrder {
         let losses = ledger.losses
         let gathered = gather(reading.time)
         guard let cache = gathered.first else { return .failed("the cache cannot be read") }
-        var removal = NamedRemoval()
-        if let commit {
-            guard let item = cache.item(of: commit, in: repo, cache: 0) else { return .absent }
-            removal = NamedRemoval(items: [item])
-        } else {
-            guard cache.facts.repos.contains(where: { $0.id == repo }) else { return .absent }
-            removal = NamedRemoval(items: cache.items(of: repo, cache: 0), repos: [(0, repo)])
-        }
+        guard let removal = cache.removal(of: repo, commit, cache: 0) else { return .absent }
         let enforcer = enforcer(gathered, reading, losses: losses, forgets: true)
         let plan = enforcer.plan(removal)
         // All of it or nothing: half a model serves nobody.

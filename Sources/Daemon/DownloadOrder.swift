@@ -2,48 +2,20 @@ internal import CacheScan
 internal import HubCache
 internal import HubClient
 internal import LinuxIO
-internal import PolicyFile
 internal import Repair
-internal import Retention
 internal import SystemdSupport
 internal import Verification
 
-/// What asking the Hub takes, as plain values.
-struct HubAccount: Sendable {
-    var environment: HubEnvironment
-    /// In place of the environment's.
-    var token: HubToken?
-    var health: HubHealth
-    var version: String
-
-    /// - Parameter attempts: nil: as many as usual.
-    /// - Throws: `HubEndpointProblem`.
-    func client(_ policy: RepairPolicy, attempts: Int? = nil) throws(HubEndpointProblem) -> HubClient {
-        var settings = HubSettings()
-        settings.userAgent = "hfjanitor/\(version)"
-        if let attempts { settings.attempts = attempts }
-        return HubClient(
-            environment: environment, endpoints: try policy.hubEndpoints(besides: environment), token: token,
-            health: health, settings: settings)
-    }
-}
-
 /// What a download that somebody asked for needs, as plain values for its thread.
 struct DownloadOrder: Sendable {
-    var looker: Looker
-    var others: [Looker]
+    var ground: TransferGround
     var request: FetchRequest
     /// Whether it may fetch what is not for everybody.
     var mayBeGated: Bool
     /// Whether this process is at work in the repo itself, so that held locks say nothing of others.
     var isBusyByUs: Bool
-    var policy: Policy
-    var cachePolicy: CachePolicy
-    var account: HubAccount
-    /// Makes room before a download is refused.
-    var room: RoomMaker
-    var progress: TransferProgress
-    var cancellation: Cancellation
+
+    private var looker: Looker { ground.looker }
 
     /// Somebody waits for the answer meanwhile: the Hub is not asked as often as for the content.
     private static let attempts = 2
@@ -56,8 +28,8 @@ struct DownloadOrder: Sendable {
                 return .failure(
                     TransferRefusal("not_allowed", "nothing may be written to this cache by the daemon's user"))
             }
-            let info = try account.client(policy.repair, attempts: Self.attempts).repoInfo(
-                request.repo, revision: request.revision, cancellation: cancellation)
+            let info = try ground.client(attempts: Self.attempts).repoInfo(
+                request.repo, revision: request.revision, cancellation: ground.cancellation)
             if !mayBeGated, info.gating != .open || info.isPrivate {
                 return .failure(
                     TransferRefusal(
@@ -101,11 +73,10 @@ struct DownloadOrder: Sendable {
         } catch {
             return DownloadFindings(result: .failure(Self.refusal(error, looker)))
         }
-        var settings = RepairSettings(policy, of: cachePolicy, on: root)
+        var settings = ground.settings(on: root, say)
         let traces = FetchTraces(of: request.repo, in: root, settings: settings)
         var findings = DownloadFindings(result: .failure(.cancelled), traces: traces)
         do {
-            settings.makesLinks = !account.environment.disablesLinks
             settings.event = { event in
                 traces.note(event)
                 guard case .downloadJoined(let file) = event else { return }
@@ -116,11 +87,10 @@ struct DownloadOrder: Sendable {
                             cache: root.path, repo: file.repo.description, revision: file.commit, path: file.path,
                             blob: file.etag)))
             }
-            settings.makeRoom = { [room] free in room.makeRoom(free, on: root, say) }
             let fetcher = Fetcher(
-                root: root, others: others.compactMap { try? $0.openRoot() }, settings: settings, ledger: looker.ledger,
-                progress: progress, cancellation: cancellation)
-            let client = try account.client(policy.repair)
+                root: root, others: ground.otherRoots, settings: settings, ledger: looker.ledger,
+                progress: ground.progress, cancellation: ground.cancellation)
+            let client = try ground.client()
             var wasAccepted = false
             defer { findings.wasAccepted = wasAccepted }
             let outcome = try fetcher.fetch(request, from: client) { fetch in

@@ -108,23 +108,21 @@ extension DaemonLoop {
         if !known.contains(where: { $0.kind == .download }) {
             try requirePlace(besides: transfers.running, in: cache.number)
         }
-        guard transfers.running.count < TransferBook.mostRunning, var looker = looker(cache),
+        guard transfers.running.count < TransferBook.mostRunning, let looker = looker(cache),
             let worker = try? Worker(name: "transfer")
         else { throw TransferRefusal("busy", "too much is under way", retryAfter: 10) }
         let transfer = Transfer(
             .download, in: cache, repo: request.model.repo, revision: request.revision, include: request.include,
             exclude: request.exclude, within: cancellation)
-        looker.cancellation = transfer.cancellation
-        let present = caches.filter { $0.presence == .present && !$0.isUnresponsive && $0 !== cache }
+        let isBusyByUs = transfers.running.contains {
+            $0.number == cache.number && ($0.repo ?? request.model.repo) == request.model.repo
+        }
         let order = DownloadOrder(
-            looker: looker, others: present.compactMap { self.looker($0) },
+            ground: ground(of: transfer, in: cache, looker, account(request.token)),
             request: FetchRequest(
                 repo: request.model.repo, revision: request.revision, include: request.include,
                 exclude: request.exclude),
-            mayBeGated: request.token != nil || inForce.policy.allowsFetch,
-            isBusyByUs: !known.isEmpty, policy: inForce.policy, cachePolicy: cache.policy,
-            account: account(request.token), room: roomMaker(for: transfer), progress: transfer.progress,
-            cancellation: transfer.cancellation)
+            mayBeGated: request.token != nil || inForce.policy.allowsFetch, isBusyByUs: isBusyByUs)
         transfer.worker = worker
         transfer.waiting = [(reply, false)]
         transfers.begin(transfer, monotonicNanoseconds())
@@ -144,16 +142,6 @@ extension DaemonLoop {
             "download_limit_reached",
             "\(running.count) of \(limit) downloads are running (\(names)); try again when one is done, or raise "
                 + "'repair: max-concurrent-downloads'", retryAfter: 60)
-    }
-
-    /// How the Hub is asked: with somebody's own token, else as the daemon itself does.
-    func account(_ token: HubToken?) -> HubAccount {
-        HubAccount(
-            environment: setup.hub, token: token ?? setup.token, health: hubHealth, version: setup.version)
-    }
-
-    func roomMaker(for transfer: Transfer) -> RoomMaker {
-        RoomMaker(mailbox: mailbox, cache: transfer.number, cancellation: transfer.cancellation)
     }
 
     /// What makes room for a download, where the policy has anything removed. An edit of the policy ends it.
@@ -264,7 +252,7 @@ extension DaemonLoop {
         }
         let (removal, mailbox, task) = (passOrder(for: [cache]), mailbox, transfer.task)
         var fresh = order
-        fresh.looker.cancellation = cancellation
+        fresh.ground.looker.cancellation = cancellation
         hand(
             worker,
             { [fresh] in fresh.cleanUp(traces, removal) { event in mailbox.post { loop in loop.say(event) } } },

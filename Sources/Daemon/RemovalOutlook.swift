@@ -67,15 +67,7 @@ extension PassOrder {
     fileprivate func outlook(of repo: RepoID, _ commit: CommitHash?) -> RemovalOutlook? {
         let reading = ClockReading.now()
         let gathered = gather(reading.time)
-        guard let cache = gathered.first else { return nil }
-        let removal: NamedRemoval
-        if let commit {
-            guard let item = cache.item(of: commit, in: repo, cache: 0) else { return nil }
-            removal = NamedRemoval(items: [item])
-        } else {
-            guard cache.facts.repos.contains(where: { $0.id == repo }) else { return nil }
-            removal = NamedRemoval(items: cache.items(of: repo, cache: 0), repos: [(0, repo)])
-        }
+        guard let cache = gathered.first, let removal = cache.removal(of: repo, commit, cache: 0) else { return nil }
         let plan = enforcer(gathered, reading, forgets: false).plan(removal)
         var outlook = RemovalOutlook(
             bytes: cache.facts.freed(by: removal.items), isAtMost: plan.actions.contains(where: \.isAtMost),

@@ -21,16 +21,8 @@ struct RepairSchedule {
 
 /// What a repair of one repo needs, as plain values for the worker's thread.
 struct RepairOrder: Sendable {
-    var looker: Looker
-    var others: [Looker]
+    var ground: TransferGround
     var selection: CacheSelection
-    var policy: Policy
-    var cachePolicy: CachePolicy
-    var account: HubAccount
-    /// Makes room before a download is refused.
-    var room: RoomMaker
-    var progress: TransferProgress
-    var cancellation: Cancellation
     /// Whether somebody asked for it: then it is all that can be repaired, and who fetches it now is waited for.
     var isAsked = false
     /// Whether files are tried that were tried too often.
@@ -118,8 +110,8 @@ extension DaemonLoop {
         transfers.begin(transfer, now)
         let cancellation = transfer.cancellation
         cache.repairCancellation = cancellation
-        let order = repairOrder(
-            for: cache, looker, transfer, selection: .repo(id, nil), account: account(nil))
+        let order = RepairOrder(
+            ground: ground(of: transfer, in: cache, looker, account(nil)), selection: .repo(id, nil))
         cache.isRepairing = true
         let (mailbox, task) = (mailbox, transfer.task)
         hand(
@@ -183,33 +175,31 @@ extension RepairOrder {
     /// Repairs what may be repaired by itself, on a worker's thread.
     func run(say: @escaping @Sendable (JournalEvent) -> Void) -> RepairFindings {
         do {
+            let looker = ground.looker
             let root = try looker.openRoot()
             guard looker.mayChange(root) else { return RepairFindings() }
             let report = try Verifier(
                 root: root, options: VerificationOptions(depth: .headers, jobs: 1), memory: Memory(looker.ledger),
-                cancellation: cancellation
+                cancellation: ground.cancellation
             ).verify(selection)
-            guard var report, !cancellation.isCancelled else { return RepairFindings() }
+            guard var report, !ground.cancellation.isCancelled else { return RepairFindings() }
             if !isAsked { keepOurs(in: &report, looker.ledger.completeOnce(cache: root.path)) }
-            var settings = RepairSettings(policy, of: cachePolicy, on: root)
-            settings.makesLinks = !account.environment.disablesLinks
+            var settings = ground.settings(on: root, say)
             // Who fetches it now makes it right, or it is looked at again.
             if !isAsked { settings.longestWait = .zero }
             settings.event = { event in
                 if let told = Self.event(event, in: root.path) { say(told) }
             }
-            settings.makeRoom = { [room] free in room.makeRoom(free, on: root, say) }
-            let others = others.compactMap { try? $0.openRoot() }
             let repairer = Repairer(
-                root: root, others: others, settings: settings, ledger: looker.ledger, progress: progress,
-                cancellation: cancellation)
+                root: root, others: ground.otherRoots, settings: settings, ledger: looker.ledger,
+                progress: ground.progress, cancellation: ground.cancellation)
             let plan = repairer.plan(report, triesAgain: triesAgain).filter { item in
                 if isAsked { return true }
                 if case .leave = item.action { return false }
-                return policy.repair.refetch == .corrupt || item.isMissing
+                return ground.policy.repair.refetch == .corrupt || item.isMissing
             }
             if plan.isEmpty { return RepairFindings() }
-            return RepairFindings(results: repairer.repair(plan, from: try account.client(policy.repair)))
+            return RepairFindings(results: repairer.repair(plan, from: try ground.client()))
         } catch {
             return RepairFindings(problem: "\(error)")
         }
@@ -231,7 +221,8 @@ extension RepairOrder {
             return false
         }
         guard let id else { return false }
-        return whole.contains(commit) || policy.pins.contains { $0.names(commit, withRefs: revision.refs, of: id) }
+        return whole.contains(commit)
+            || ground.policy.pins.contains { $0.names(commit, withRefs: revision.refs, of: id) }
     }
 
     private static func event(_ event: RepairEvent, in cache: BytePath) -> JournalEvent? {

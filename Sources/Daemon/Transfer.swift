@@ -207,9 +207,6 @@ final class Transfer {
         cancellation = Cancellation(within: whole)
     }
 
-    var isRunning: Bool { state == .preparing || state == .running }
-    private var begun: BegunTransfer { BegunTransfer(task: task, joined: false) }
-
     /// Whether a name means it.
     func isMeant(by name: ModelName) -> Bool {
         guard repo == name.repo, name.cache == nil || name.cache == cacheID else { return false }

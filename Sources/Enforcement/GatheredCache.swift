@@ -28,6 +28,15 @@ public struct GatheredCache: Sendable {
         return .revision(cache: cache, index: index)
     }
 
+    /// What somebody means who names a repo, or a revision of it; nil: it is not here.
+    ///
+    /// - Parameter cache: its place among those that are planned for.
+    public func removal(of repo: RepoID, _ commit: CommitHash?, cache: Int) -> NamedRemoval? {
+        if let commit { return item(of: commit, in: repo, cache: cache).map { NamedRemoval(items: [$0]) } }
+        guard facts.repos.contains(where: { $0.id == repo }) else { return nil }
+        return NamedRemoval(items: items(of: repo, cache: cache), repos: [(cache, repo)])
+    }
+
     /// The items of a repo: its revisions, then its leftovers.
     public func items(of repo: RepoID, cache: Int) -> [Item] {
         guard let place = facts.repos.firstIndex(where: { $0.id == repo }) else { return [] }

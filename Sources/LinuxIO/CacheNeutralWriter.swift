@@ -49,7 +49,7 @@ public struct CacheNeutralWriter: ~Copyable, Sendable {
     }
 
     /// Whether the filesystem has said what direct I/O asks for, and has not refused it since.
-    public var isAroundPageCache: Bool { directAlignment != nil }
+    package var isAroundPageCache: Bool { directAlignment != nil }
 
     /// Writes all that a buffer holds.
     ///

@@ -134,7 +134,7 @@ final class FileInstaller: Sendable {
         progress.begin(bytes: total)
         guard need > 0 else { return }
         try takeSlot()
-        try space.requireRoom(for: need)
+        try space.reserve(need)
     }
 
     private func takeSlot() throws {

@@ -87,6 +87,9 @@ struct RepoPlace: Sendable {
         return folder
     }
 
+    /// Which filesystem that is; 0 where it does not say.
+    var filesystem: UInt64 { (try? folders.repo.filesystem().id) ?? 0 }
+
     /// The free space where the repo is.
     func availableBytes() throws(SystemCallFailure) -> UInt64 { try folders.repo.filesystem().availableBytes }
 

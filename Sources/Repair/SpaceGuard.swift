@@ -8,6 +8,7 @@ final class SpaceGuard: Sendable {
     private let place: RepoPlace
     private let settings: RepairSettings
     private let unseen = Mutex<Int>(0)
+    private let reservation: RoomReservation
     /// Held while room is looked for, so that it is made once for all who want it at the same time.
     private let looking = Mutex<Void>(())
 
@@ -17,27 +18,46 @@ final class SpaceGuard: Sendable {
     init(place: RepoPlace, settings: RepairSettings) {
         self.place = place
         self.settings = settings
+        reservation = RoomReservation(onFilesystem: place.filesystem)
+    }
+
+    /// Refuses what has no room, after asking for room to be made, and keeps the room from others of this process until
+    /// it is written.
+    ///
+    /// - Throws: `RepairFailure` with `insufficient_disk`.
+    func reserve(_ bytes: UInt64) throws {
+        try requireRoom(for: bytes) { available, need in
+            reservation.add(bytes) { isEnough(available, need.addingUpTo($0)) }
+        }
     }
 
     /// Refuses what has no room, after asking for room to be made.
     ///
     /// - Throws: `RepairFailure` with `insufficient_disk`.
     func requireRoom(for bytes: UInt64) throws {
+        try requireRoom(for: bytes) { isEnough($0, $1.addingUpTo(reservation.ofOthers)) }
+    }
+
+    private func requireRoom(for bytes: UInt64, _ fits: (_ available: UInt64, _ need: UInt64) -> Bool) throws {
         guard bytes > 0 else { return }
         // Split so that no product of a size that there is gets too large.
         let margin = UInt64(settings.estimateMargin)
         let need = (bytes / 1_000_000).timesUpTo(margin).addingUpTo(bytes % 1_000_000 * margin / 1_000_000)
-        let available = try looking.withLock { _ in
-            let available = try place.availableBytes()
-            guard !isEnough(available, need), let makeRoom = settings.makeRoom else { return available }
-            makeRoom(settings.criticalFree.addingUpTo(need))
-            return try place.availableBytes()
+        try looking.withLock { _ in
+            var available = try place.availableBytes()
+            if fits(available, need) { return }
+            let others = reservation.ofOthers
+            if let makeRoom = settings.makeRoom {
+                makeRoom(settings.criticalFree.addingUpTo(need).addingUpTo(others))
+                available = try place.availableBytes()
+                if fits(available, need) { return }
+            }
+            let besides = others > 0 ? ", \(formatBytes(others)) of it for downloads under way" : ""
+            throw RepairFailure(
+                .insufficientDisk,
+                "need \(formatBytes(need)), \(formatBytes(available)) free\(besides), "
+                    + "floor \(formatBytes(settings.criticalFree)); see 'hfjanitor plan' for what could go")
         }
-        guard !isEnough(available, need) else { return }
-        throw RepairFailure(
-            .insufficientDisk,
-            "need \(formatBytes(need)), \(formatBytes(available)) free, floor \(formatBytes(settings.criticalFree)); "
-                + "see 'hfjanitor plan' for what could go")
     }
 
     private func isEnough(_ available: UInt64, _ need: UInt64) -> Bool {
@@ -48,6 +68,7 @@ final class SpaceGuard: Sendable {
     ///
     /// - Parameter count: bytes that are about to be written.
     func watch(_ count: Int) throws {
+        reservation.take(UInt64(count))
         let isDue = unseen.withLock { unseen in
             unseen += count
             guard unseen >= Self.interval else { return false }

@@ -1,3 +1,5 @@
+internal import HubCache
+
 extension CacheFacts {
     /// Another revision that holds something of what is asked about.
     public struct Sharer: Sendable, Hashable {
@@ -12,8 +14,9 @@ extension CacheFacts {
         var release = storage.release()
         return items.reduce(0) { sum, item in
             switch item {
-            case .revision(_, let index): sum &+ revisions[index].ownBytes &+ release.release(revisions[index].nodes)
-            case .file(_, let index): sum &+ release.release(files[index].nodes)
+            case .revision(_, let index):
+                sum.addingUpTo(revisions[index].ownBytes).addingUpTo(release.release(revisions[index].nodes))
+            case .file(_, let index): sum.addingUpTo(release.release(files[index].nodes))
             }
         }
     }
@@ -29,7 +32,7 @@ extension CacheFacts {
             guard !revisions.contains(index) else { return nil }
             var shared: Set<StorageGraph.NodeID> = []
             storage.forEachHeld(by: self.revisions[index].nodes) { if held.contains($0) { shared.insert($0) } }
-            let bytes = shared.reduce(UInt64(0)) { $0 &+ storage.bytes(of: $1) }
+            let bytes = shared.reduce(UInt64(0)) { $0.addingUpTo(storage.bytes(of: $1)) }
             return bytes > 0 ? Sharer(revision: index, bytes: bytes) : nil
         }.sorted { ($1.bytes, $0.revision) < ($0.bytes, $1.revision) }
     }

@@ -108,6 +108,30 @@ struct InstallerTests {
         }
     }
 
+    /// Two jobs of one process do not count on the same room, until one of them is over or has written what it wanted.
+    @Test func roomIsKeptForWhoAskedFirst() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            let ground = Ground(cache, criticalFree: 0)
+            let available = try ground.place(repo).availableBytes()
+            let wanted = try (1...2).map { number in
+                let etag = BytePath(ReferenceDigest.sha256([UInt8(number)]))
+                return try #require(WantedFile(path: BytePath("\(number)"), etag: etag, size: available / 20 * 11))
+            }
+            do {
+                let first = try ground.installer(repo)
+                try first.reserveRoom(for: [wanted[0]])
+                let refusal = #expect(throws: RepairFailure.self) {
+                    try ground.installer(repo).reserveRoom(for: [wanted[1]])
+                }
+                #expect(refusal?.code == .insufficientDisk)
+                #expect(refusal.map { "\($0)".contains("for downloads under way") } == true)
+                withExtendedLifetime(first) {}
+            }
+            try ground.installer(repo).reserveRoom(for: [wanted[1]])
+        }
+    }
+
     @Test func sumsOfHostileSizesHaveAnEnd() throws {
         try withTestCache { cache in
             let wanted = try (1...3).map { number in
