@@ -3,9 +3,7 @@ internal import Glibc
 internal import HubCache
 internal import HummingbirdCore
 internal import LinuxIO
-internal import Logging
 internal import NIOCore
-internal import NIOHTTPTypes
 internal import NIOPosix
 internal import Synchronization
 public import SystemdSupport
@@ -14,7 +12,7 @@ public import SystemdSupport
 ///
 /// Its one event loop has a thread; what a request needs beyond that is asked at the daemon's desk and awaited.
 public final class ControlServer: Sendable {
-    /// As many connections are served at once; one more is closed at once.
+    /// As many connections are served at once; for one more the oldest idle one is closed.
     static let mostConnections = 1500
 
     private let socket: ControlSocket
@@ -44,55 +42,30 @@ public final class ControlServer: Sendable {
         _ = group.next().makeFutureWithTask(serving)
     }
 
-    /// Takes no more connections, and closes those there are.
+    /// Takes no more connections, and closes those there are, once what is being answered has been, or after a moment: who
+    /// waited for the daemon hears that it stops.
     public func stop() {
         socket.removeName()
         listener.withLock { $0 }?.close(promise: nil)
+        for _ in 0..<60 where !connections.areIdle { sleepMilliseconds(5) }
         connections.closeAll()
     }
 
     private func serve() async throws {
-        var logger = Logger(label: "hfjanitor", factory: { _ in SwiftLogNoOpLogHandler() })
-        logger.logLevel = .critical
         let answering = Answering(desk)
-        let http = HTTP1Channel(
-            responder: { request, writer, channel in
-                let response = await answering.response(to: request, of: Caller(channel))
-                try await writer.write(response: response.head, body: response.body)
-            },
-            configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [SlowClientGuard()],
-                httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: 16 * 1024, maxHeaderListSize: 32 * 1024, maxHeaderFieldCount: 100)))
-        let (isOwn, connections) = (socket.isOwn, connections)
+        let http = GuardedHTTP(connections, mostHeaderBytes: 16 * 1024) { request, writer, channel in
+            let response = await answering.response(to: request, of: Caller(channel))
+            try await writer.write(response: response.head, body: response.body)
+        }
         // The copy is closed by the event loop.
         let copy = fcntl(socket.raw, F_DUPFD_CLOEXEC, 0)
         guard copy >= 0 else { throw SystemCallFailure(call: "dup", errno: errno, subject: .empty) }
-        let quiet = logger
-        let server = try await ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 1024)
+        let isOwn = socket.isOwn
+        let server = try await http.bootstrap(group, backlog: 1024)
             .serverChannelOption(.maxMessagesPerRead, value: 64)
-            .serverChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(AcceptFailures())
-                }
-            }
-            .bind(copy) { channel -> EventLoopFuture<HTTP1Channel.Value> in
-                guard connections.admit(channel) else { return Connections.refuse(channel) }
-                guard isOwn else { return http.setup(channel: channel, logger: quiet) }
-                return Peer.isWelcome(channel).flatMap { isWelcome in
-                    guard isWelcome else { return Connections.refuse(channel) }
-                    return http.setup(channel: channel, logger: quiet)
-                }
-            }
+            .bind(copy) { channel in http.admit(channel, ifWelcome: isOwn ? { Peer.isWelcome($0) } : nil) }
         listener.withLock { $0 = server.channel }
-        try await withThrowingDiscardingTaskGroup { group in
-            try await server.executeThenClose { inbound in
-                for try await connection in inbound {
-                    group.addTask { await http.handle(value: connection, logger: quiet) }
-                }
-            }
-        }
+        try await http.serve(server)
     }
 }
 

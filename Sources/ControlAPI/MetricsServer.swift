@@ -3,9 +3,7 @@ internal import HTTPTypes
 internal import HubCache
 internal import HummingbirdCore
 internal import LinuxIO
-internal import Logging
 internal import NIOCore
-internal import NIOHTTPTypes
 internal import NIOPosix
 internal import Synchronization
 
@@ -14,7 +12,7 @@ internal import Synchronization
 /// It follows the policy as that changes. An address that cannot be listened at is told to the daemon, and tried again. Its event
 /// loop has a thread of its own, made when the policy first names an address: who floods it keeps nobody from the control socket.
 public final class MetricsServer: Sendable {
-    /// As many connections are served at once; one more is closed at once.
+    /// As many connections are served at once; for one more the oldest idle one is closed.
     static let mostConnections = 64
     private static let pause = TimeAmount.seconds(5)
 
@@ -79,43 +77,21 @@ public final class MetricsServer: Sendable {
     }
 
     private func serve(_ address: ListenAddress, _ turn: Int, _ group: MultiThreadedEventLoopGroup) async throws {
-        var logger = Logger(label: "hfjanitor", factory: { _ in SwiftLogNoOpLogHandler() })
-        logger.logLevel = .critical
-        let (desk, connections, quiet) = (desk, connections, logger)
-        let http = HTTP1Channel(
-            responder: { request, writer, _ in
-                let response = await Self.response(to: request, desk)
-                try await writer.write(response: response.head, body: response.body)
-            },
-            configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [SlowClientGuard()],
-                httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: 8 * 1024, maxHeaderListSize: 16 * 1024, maxHeaderFieldCount: 100)))
-        let server = try await ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 128)
+        let desk = desk
+        let http = GuardedHTTP(connections, mostHeaderBytes: 8 * 1024) { request, writer, _ in
+            let response = await Self.response(to: request, desk)
+            try await writer.write(response: response.head, body: response.body)
+        }
+        let server = try await http.bootstrap(group, backlog: 128)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .serverChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(AcceptFailures())
-                }
-            }
-            .bind(host: address.host, port: Int(address.port)) { channel -> EventLoopFuture<HTTP1Channel.Value> in
-                guard connections.admit(channel) else { return Connections.refuse(channel) }
-                return http.setup(channel: channel, logger: quiet)
-            }
+            .bind(host: address.host, port: Int(address.port)) { http.admit($0) }
         let isWanted = state.withLock { state in
             guard state.turn == turn, state.wanted != nil else { return false }
             state.channel = server.channel
             return true
         }
         if isWanted { desk.report(metricsAt: address, problem: nil) } else { server.channel.close(promise: nil) }
-        try await withThrowingDiscardingTaskGroup { group in
-            try await server.executeThenClose { inbound in
-                for try await connection in inbound {
-                    group.addTask { await http.handle(value: connection, logger: quiet) }
-                }
-            }
-        }
+        try await http.serve(server)
     }
 
     /// The answer to whoever reaches the address: names and numbers, and no way to change anything.

@@ -183,12 +183,13 @@ struct RequestBody {
 extension Problem {
     /// What a name does not lead to.
     init(_ failure: NamingFailure) {
-        switch failure {
-        case .unknownCache: self.init(.unknownCache, "no cache has this id; see /api/models/space")
-        case .absent: self.init(.modelNotFound, "this is not in any cache that is watched")
-        case .several(let ids):
-            self.init(.invalidRequest, "several caches have it; name one in 'cache': \(ids.joined(separator: ", "))")
-        }
+        let code: Code =
+            switch failure {
+            case .unknownCache: .unknownCache
+            case .absent: .modelNotFound
+            case .several: .invalidRequest
+            }
+        self.init(code, failure.message)
     }
 
     init(_ failure: AskedWorkFailure) {

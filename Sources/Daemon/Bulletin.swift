@@ -68,6 +68,9 @@ public final class Bulletin: Sendable {
         for listener in listeners { listener.yield(said) }
     }
 
+    /// Whether the daemon stops, and nothing more will be said.
+    var isOver: Bool { state.withLock(\.isOver) }
+
     func end() {
         let listeners = state.withLock { state in
             state.isOver = true

@@ -94,8 +94,8 @@ public final class DaemonLoop {
         let stopServing = serve(DaemonDesk(mailbox, bulletin))
         while !isStopping { turn() }
         bulletin.end()
-        stopServing()
         end()
+        stopServing()
         return .stopped
     }
 

@@ -27,6 +27,8 @@ struct LocalFolderLooker: Sendable {
     struct Found: Sendable {
         var trees: [(path: BytePath, id: String, things: [FoundThing])] = []
         var failure: SystemCallFailure?
+        /// Whether there are more folders than are looked at.
+        var isCut = false
         var duration: UInt64 = 0
     }
 
@@ -34,7 +36,9 @@ struct LocalFolderLooker: Sendable {
         let begun = monotonicNanoseconds()
         var found = Found()
         do throws(SystemCallFailure) {
-            for path in try WeightFolders.list(below: folder) where !cancellation.isCancelled {
+            let listing = try WeightFolders.list(below: folder)
+            found.isCut = listing.isCut
+            for path in listing.folders where !cancellation.isCancelled {
                 if caches.contains(where: { $0.relative(to: path) != nil || path.relative(to: $0) != nil || $0 == path }
                 ) {
                     continue
@@ -75,7 +79,7 @@ extension DaemonLoop {
 
     /// When a folder of a cache's `local-dirs` is to be looked at.
     func nextLocalLook(_ cache: WatchedCache) -> UInt64? {
-        guard isReady, !cache.isReadingLocal else { return nil }
+        guard isReady, cache.localReading == nil else { return nil }
         return cache.policy.localDirs.map { cache.localFolders[$0]?.nextLook ?? 0 }.min()
     }
 
@@ -95,15 +99,16 @@ extension DaemonLoop {
             depth: readsAll ? .digests : depth, jobs: 1, bytesPerSecond: verification.rate)
         let gauge = PressureGauge(mostPartsPerMillion: verification.ioPressureMax)
         options.mustPause = { gauge.isHigh }
+        let cancellation = Cancellation(within: cancellation)
         let looker = LocalFolderLooker(
             folder: folder, ledger: ledger, options: options, cancellation: cancellation,
             caches: caches.compactMap(\.root))
-        cache.isReadingLocal = true
+        cache.localReading = (folder, cancellation)
         hand(
             worker, of: cache, looker.look,
             then: { loop, cache, found in
-                cache.isReadingLocal = false
-                guard !loop.cancellation.isCancelled, cache.policy.localDirs.contains(folder) else { return }
+                cache.localReading = nil
+                guard !cancellation.isCancelled, cache.policy.localDirs.contains(folder) else { return }
                 loop.take(found, of: folder, in: cache)
             })
     }
@@ -112,17 +117,25 @@ extension DaemonLoop {
         var known = cache.localFolders[folder] ?? LocalFolder()
         known.nextLook = monotonicNanoseconds() &+ max(Self.pause, 20 &* found.duration)
         let identity = Condition.Identity(scope: cache.path.display, code: "local-dir", subject: folder.display)
-        if let failure = found.failure {
+        let problem =
+            found.failure.map {
+                "cannot be verified: \($0.reason); correct the policy, or let the daemon's user read it"
+            }
+            ?? (found.isCut
+                ? "has too many folders: only the first \(found.trees.count) with weights are verified; list those in it "
+                    + "that hold models"
+                : nil)
+        if let problem {
             raise(
                 Condition(
                     identity,
                     event: JournalEvent(
-                        .watchDegraded, priority: .warning,
-                        "\(folder.display) of 'local-dirs' cannot be verified: \(failure.reason); correct the policy, or let "
-                            + "the daemon's user read it",
+                        .watchDegraded, priority: .warning, "\(folder.display) of 'local-dirs' \(problem)",
                         EventFields(path: folder, code: "local-dir"))))
         } else {
             clear(identity, saying: nil)
+        }
+        if found.failure == nil {
             var wrong: Set<BytePath> = []
             for tree in found.trees {
                 let events = book.replace(
@@ -130,13 +143,21 @@ extension DaemonLoop {
                 for event in events { say(event) }
                 if tree.things.contains(where: { $0.finding.severity > .info }) { wrong.insert(tree.path) }
             }
-            for path in known.wrong.subtracting(found.trees.map(\.path)).sorted() {
+            let gone = known.wrong.subtracting(found.trees.map(\.path))
+            for path in gone.sorted() where !isKnown(path, besides: folder, of: cache) {
                 for event in book.clear(path, now: currentTime()) { say(event) }
             }
             known.wrong = wrong
         }
         cache.localFolders[folder] = known
         isStatusStale = true
+    }
+
+    /// Whether something wrong was also found by way of another entry of `local-dirs`, which leads to the same folder.
+    private func isKnown(_ path: BytePath, besides folder: BytePath, of cache: WatchedCache) -> Bool {
+        caches.contains { other in
+            other.localFolders.contains { ($0.key != folder || other !== cache) && $0.value.wrong.contains(path) }
+        }
     }
 
     /// What is wrong in a cache's `local-dirs`.
@@ -154,9 +175,11 @@ extension DaemonLoop {
     }
 
     private func forget(_ folder: BytePath, of cache: WatchedCache) {
-        for path in cache.localFolders.removeValue(forKey: folder)?.wrong ?? [] {
+        if let reading = cache.localReading, reading.folder == folder { reading.cancellation.cancel() }
+        for path in cache.localFolders[folder]?.wrong ?? [] where !isKnown(path, besides: folder, of: cache) {
             book.forget(path, now: currentTime())
         }
+        cache.localFolders[folder] = nil
         clear(.init(scope: cache.path.display, code: "local-dir", subject: folder.display), saying: nil)
     }
 }

@@ -64,6 +64,15 @@ public enum NamingFailure: Error, Sendable, Hashable {
     case absent
     /// Several caches have it: their ids.
     case several([String])
+
+    /// One sentence.
+    public var message: String {
+        switch self {
+        case .unknownCache: "no cache has this id; see /api/models/space"
+        case .absent: "this is not in any cache that is watched"
+        case .several(let ids): "several caches have it; name one in 'cache': \(ids.joined(separator: ", "))"
+        }
+    }
 }
 
 // What requests name, and what is known of it.

@@ -135,11 +135,26 @@ public final class DaemonDesk: Sendable {
 
     func post(_ letter: @escaping Mailbox.Letter) { mailbox.post(letter) }
 
+    /// What a stop makes of work under way is not told as what came of it.
+    func ask<Found: Sendable, Failure: Error>(
+        _ letter: @escaping @Sendable (DaemonLoop, Reply<Result<Found, Failure>>) -> Void
+    ) async throws -> Result<Found, Failure> {
+        let result = try await answer(to: letter)
+        if case .failure = result, bulletin.isOver { throw DaemonIsStopping() }
+        return result
+    }
+
     func ask<Answer: Sendable>(_ letter: @escaping @Sendable (DaemonLoop, Reply<Answer>) -> Void) async throws -> Answer
     {
+        try await answer(to: letter)
+    }
+
+    private func answer<Answer: Sendable>(
+        to letter: @escaping @Sendable (DaemonLoop, Reply<Answer>) -> Void
+    ) async throws -> Answer {
         try await withCheckedThrowingContinuation { continuation in
             let reply = Reply(continuation)
-            mailbox.post { loop in letter(loop, reply) }
+            mailbox.post { loop in if !loop.isStopping { letter(loop, reply) } }
         }
     }
 }

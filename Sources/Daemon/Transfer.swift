@@ -65,13 +65,13 @@ public struct TransferRefusal: Error, Sendable, Hashable {
     }
 
     init(_ failure: NamingFailure) {
-        switch failure {
-        case .unknownCache: self.init("unknown_cache", "no cache has this id; see /api/models/space")
-        case .absent: self.init("model_not_found", "this is not in any cache that is watched")
-        case .several(let ids):
-            self.init(
-                "invalid_request", "several caches have it; name one in 'cache': \(ids.joined(separator: ", "))")
-        }
+        let code =
+            switch failure {
+            case .unknownCache: "unknown_cache"
+            case .absent: "model_not_found"
+            case .several: "invalid_request"
+            }
+        self.init(code, failure.message)
     }
 
     static let cancelled = TransferRefusal("download_cancelled", "it was cancelled")

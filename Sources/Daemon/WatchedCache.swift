@@ -99,7 +99,8 @@ final class WatchedCache {
     var localFolders: [BytePath: LocalFolder] = [:]
     /// Verifies them; made when it is first needed.
     var localReader: Worker?
-    var isReadingLocal = false
+    /// Which one it is reading, and what ends that.
+    var localReading: (folder: BytePath, cancellation: Cancellation)?
 
     // MARK: space
 
@@ -150,6 +151,7 @@ final class WatchedCache {
         repairCancellation?.cancel()
         scrubbing?.stop(droppingJobs: droppingJobs)
         repairer?.stop(droppingJobs: droppingJobs)
+        localReading?.cancellation.cancel()
         localReader?.stop(droppingJobs: droppingJobs)
     }
 

@@ -4,7 +4,7 @@ import ArgumentParser
 struct HFJanitor: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hfjanitor",
-        abstract: "Proves that every model in a Hugging Face cache is complete and uncorrupted.",
+        abstract: "Keeps the models of a Hugging Face cache whole, and the cache within bounds.",
         discussion: """
             The cache is found as huggingface_hub finds it: HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub; --cache names \
             others. A TARGET is org/name, name, model/org/name, dataset/…, space/…, kernel/… or hf://…, each with an optional \

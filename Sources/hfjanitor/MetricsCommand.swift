@@ -1,7 +1,6 @@
 import ArgumentParser
 import ControlClient
 import HubCache
-import LinuxIO
 
 struct MetricsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -45,32 +44,9 @@ struct MetricsCommand: ParsableCommand {
                 Terminal.print(String(decoding: answer.body.dropLast(), as: UTF8.self))
                 return .good
             }
-            let path = BytePath(textfile)
-            do throws(SystemCallFailure) {
-                try Self.replace(path, with: answer.body)
-            } catch {
-                throw CommandFailure(status: .cannotWrite, message: "cannot write '\(path.display)': \(error.reason)")
-            }
+            // Whoever reads it sees what was there or what is there, and never a part.
+            try NewFile(path: BytePath(textfile), mode: 0o644).write(answer.body, replacing: true)
             return .good
-        }
-    }
-
-    /// Whoever reads it sees what was there or what is there, and never a part.
-    private static func replace(_ path: BytePath, with bytes: [UInt8]) throws(SystemCallFailure) {
-        let here: BytePath = path.hasPrefix("/") ? "/" : "."
-        let folder = try OwnedDescriptor.open(
-            trustedPath: path.parent.isEmpty ? here : path.parent, options: .directory)
-        // Of another name than the collector looks for.
-        let temporary = BytePath(".hfjanitor-metrics.\(ownProcess())")
-        try? folder.unlink(temporary)
-        let file = try folder.createFile(temporary, permissions: 0o600)
-        do throws(SystemCallFailure) {
-            try file.write(bytes)
-            try file.setPermissions(0o644)
-            try folder.rename(temporary, to: folder, path.lastComponent, .replace)
-        } catch {
-            try? folder.unlink(temporary)
-            throw error
         }
     }
 }

@@ -42,7 +42,12 @@ struct NewFile {
             status: .cannotWrite, message: "'\(path.display)' is not a file: name one, or - for standard output")
     }
 
-    func write(_ bytes: [UInt8], replacing: Bool) throws {
+    /// - Parameters:
+    ///   - bytes: what it holds.
+    ///   - replacing: whether a file that is there is replaced.
+    ///   - remedy: what to do where there is one that is not.
+    /// - Throws: `CommandFailure`.
+    func write(_ bytes: [UInt8], replacing: Bool, remedy: String = "name another one") throws {
         let temporary = text + ".\(getpid()).new"
         // What a run with the same number left, as the first process of a container has.
         unsafe unlink(temporary)
@@ -67,9 +72,7 @@ struct NewFile {
         }
         guard unsafe link(temporary, text) == 0 else {
             if errno == EEXIST {
-                throw CommandFailure(
-                    status: .cannotWrite,
-                    message: "'\(path.display)' exists; --force replaces it, --print only shows the profile")
+                throw CommandFailure(status: .cannotWrite, message: "'\(path.display)' exists; \(remedy)")
             }
             throw failure(errno)
         }

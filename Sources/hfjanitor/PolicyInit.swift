@@ -58,7 +58,8 @@ struct PolicyInit: ParsableCommand {
                 // Root's policy is for everybody to see, as its pins count for everybody.
                 mode: geteuid() == 0 ? 0o644 : 0o600)
             if output == nil { try place.makeFolders() }
-            try place.write(Array(chosen.text.utf8), replacing: force)
+            try place.write(
+                Array(chosen.text.utf8), replacing: force, remedy: "--force replaces it, --print only shows the profile")
             Terminal.print("wrote '\(place.path.display)'; edit it, then: hfjanitor policy check")
             return .good
         }

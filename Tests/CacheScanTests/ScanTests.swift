@@ -1,4 +1,4 @@
-import CacheScan
+@testable import CacheScan
 import HubCache
 import LinuxIO
 import TestSupport
@@ -16,6 +16,30 @@ import Testing
         if store { try cache.makeStore() }
         try cache.outer.link(cache.repo().snapshot(commit(1), "sub/link"), to: target)
         return try scan(cache, cache.repo().id).1.snapshots.first?.files.first?.link
+    }
+
+    // MARK: local folders
+
+    /// However many folders there are, looking ends, and says that it did not see all.
+    @Test func listingOfWeightFoldersIsBounded() throws {
+        try withTestCache { cache in
+            for number in 1...3 {
+                try cache.outer.makeFolder(BytePath("local/org\(number)/name"))
+                try cache.outer.write(BytePath("local/org\(number)/name/config.json"), "{}")
+            }
+            let path = cache.outer.path.appending("local")
+            func list(_ folders: Int, _ visited: Int) throws -> WeightFolders.Listing {
+                try WeightFolders.list(below: path, mostFolders: folders, mostVisited: visited)
+            }
+            let all = (1...3).map { path.appending(BytePath("org\($0)/name")) }
+            #expect(try WeightFolders.list(below: path).folders == all)
+            let exact = try list(3, 7)
+            #expect(exact.folders == all && !exact.isCut)
+            let few = try list(2, 7)
+            #expect(few.folders == Array(all.prefix(2)) && few.isCut)
+            let short = try list(3, 4)
+            #expect(short.folders == [all[0]] && short.isCut)
+        }
     }
 
     // MARK: roots

@@ -238,6 +238,32 @@ import Testing
         (try? FileManager.default.attributesOfItem(atPath: path.text)[.size] as? Int) ?? 0
     }
 
+    /// Two entries of `local-dirs` that lead to the same folder: what is wrong there is told until neither leads there.
+    @Test func twoNamesOfALocalFolder() throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            try cache.outer.makeFolder("local/cut")
+            let weights = safetensors([("a", Array(repeating: 1, count: 100))])
+            try cache.outer.write("local/cut/model.safetensors", Array(weights.dropLast(10)))
+            for name: BytePath in ["one", "two"] { try cache.outer.link(name, to: "local") }
+            func listing(_ names: [String]) -> String {
+                let folders = names.map { "\(cache.outer.path.text)/\($0)" }.joined(separator: ", ")
+                return "mode: observe\ncaches:\n  - {path: \(cache.path.text), local-dirs: [\(folders)]}\n"
+            }
+            // One that is not there is told when those before it have been looked at.
+            let daemon = try ControlledDaemon(cache, policy: listing(["one", "two", "first-absent"]), namesCache: false)
+            func isTold() throws -> Bool { try daemon.ask("GET", "/api/findings").text.contains("truncated") }
+            #expect(daemon.wait { daemon.words.contains("first-absent") })
+            #expect(try isTold())
+            try cache.outer.write("policy.yaml", listing(["two", "second-absent"]))
+            #expect(daemon.wait { daemon.words.contains("second-absent") })
+            #expect(try isTold())
+            try cache.outer.write("policy.yaml", listing([]))
+            #expect(daemon.wait { (try? isTold()) == false })
+            #expect(daemon.stop() == 0)
+        }
+    }
+
     @Test func openAPIHasEveryPath() throws {
         try withTestCache { cache in
             let daemon = try ControlledDaemon(cache)

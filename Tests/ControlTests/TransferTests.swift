@@ -47,6 +47,27 @@ import Testing
 
     private static let request = #"{"hf_repo":"acme/m"}"#
 
+    /// Who waits for an answer when the daemon stops is told so, instead of being left with a closed connection.
+    @Test func whoWaitsHearsThatItStops() throws {
+        try withHub { cache, hub in
+            let daemon = try daemon(cache, hub)
+            try hub.fault("hold", ["origin": "hub", "method": "GET"])
+            let waiting = try ["/api/models/download", "/api/models/preview"].map { path in
+                let connection = try #require(SocketConnection(daemon.path))
+                connection.send(
+                    "POST \(path) HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(Self.request.utf8.count)\r\n\r\n"
+                        + Self.request)
+                return connection
+            }
+            #expect(daemon.wait { (try? daemon.ask("GET", "/api/downloads"))?.text.contains("acme/m") == true })
+            #expect(daemon.stop() == 0)
+            for connection in waiting {
+                let answer = try #require(SocketAnswer(connection.receiveAll()))
+                #expect(answer.status == 503 && answer.text.contains("stopping"), "\(answer.text)")
+            }
+        }
+    }
+
     @Test func downloadsAndTellsHowFarItIs() throws {
         try withHub { cache, hub in
             let daemon = try daemon(cache, hub)
