@@ -59,7 +59,8 @@ struct PolicyInit: ParsableCommand {
                 mode: geteuid() == 0 ? 0o644 : 0o600)
             if output == nil { try place.makeFolders() }
             try place.write(
-                Array(chosen.text.utf8), replacing: force, remedy: "--force replaces it, --print only shows the profile")
+                Array(chosen.text.utf8), replacing: force, remedy: "--force replaces it, --print only shows the profile"
+            )
             Terminal.print("wrote '\(place.path.display)'; edit it, then: hfjanitor policy check")
             return .good
         }

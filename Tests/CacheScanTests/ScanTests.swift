@@ -1,8 +1,9 @@
-@testable import CacheScan
 import HubCache
 import LinuxIO
 import TestSupport
 import Testing
+
+@testable import CacheScan
 
 @Suite struct ScanTests {
     private func scan(_ cache: TestCache, _ id: RepoID) throws -> (CacheRoot, RepoInventory) {

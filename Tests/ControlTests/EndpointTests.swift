@@ -251,7 +251,8 @@ import Testing
                 return "mode: observe\ncaches:\n  - {path: \(cache.path.text), local-dirs: [\(folders)]}\n"
             }
             // One that is not there is told when those before it have been looked at.
-            let daemon = try ControlledDaemon(cache, policy: listing(["one", "two", "first-absent"]), namesCache: false)
+            let policy = listing(["one", "two", "first-absent"])
+            let daemon = try ControlledDaemon(cache, policy: policy, namesCache: false)
             func isTold() throws -> Bool { try daemon.ask("GET", "/api/findings").text.contains("truncated") }
             #expect(daemon.wait { daemon.words.contains("first-absent") })
             #expect(try isTold())
