@@ -74,7 +74,7 @@ struct DownloadOrder: Sendable {
             return DownloadFindings(result: .failure(Self.refusal(error, looker)))
         }
         var settings = ground.settings(on: root, say)
-        let traces = FetchTraces(of: request.repo, in: root, settings: settings)
+        let traces = FetchTraces(of: request.repo, in: root, settings: settings, ledger: looker.ledger)
         var findings = DownloadFindings(result: .failure(.cancelled), traces: traces)
         do {
             settings.event = { event in

@@ -1,5 +1,6 @@
 public import CacheScan
 public import HubCache
+public import Ledger
 internal import LinuxIO
 internal import Removal
 internal import Synchronization
@@ -20,14 +21,18 @@ public final class FetchTraces: Sendable {
     private let root: CacheRoot
     private let repo: RepoID
     private let allowsLinkedFolder: @Sendable (LinkedFolder) -> Bool
+    private let ledger: Ledger
     private let state = Mutex(State())
     /// Whether the repo's folder was there.
     public let hadFolder: Bool
 
     /// Looks what is here, before anything is fetched.
     ///
-    /// - Parameter settings: those of the fetch.
-    public init(of repo: RepoID, in root: CacheRoot, settings: RepairSettings) {
+    /// - Parameters:
+    ///   - settings: those of the fetch.
+    ///   - ledger: where it notes what it waits for.
+    public init(of repo: RepoID, in root: CacheRoot, settings: RepairSettings, ledger: Ledger) {
+        self.ledger = ledger
         self.root = root
         self.repo = repo
         allowsLinkedFolder = settings.allowsLinkedFolder
@@ -60,11 +65,12 @@ public final class FetchTraces: Sendable {
     }
 
     /// Takes the partial downloads away that this fetch wrote, under their blobs' locks: who else fetches one of them holds it.
+    /// Nothing of the revision is waited for any more.
     public func removePartials() {
+        guard let place = openPlace() else { return }
+        defer { forgetAwaited(place) }
         let etags = state.withLock(\.underWay)
-        guard !etags.isEmpty, let place = openPlace(), let blobs = try? place.folders.openIfPresent("blobs") else {
-            return
-        }
+        guard !etags.isEmpty, let blobs = try? place.folders.openIfPresent("blobs") else { return }
         for etag in etags.sorted() {
             guard let locks = try? RepoLocks(folders: place.folders).take([etag], until: 0) else { continue }
             defer { withExtendedLifetime(locks) {} }
@@ -89,6 +95,13 @@ public final class FetchTraces: Sendable {
         guard !hadFolder, let top = try? root.open(.empty, options: [.directory, .keepAccessTime]) else { return }
         for name: BytePath in ["blobs", "trees", "snapshots", "refs"] { try? place.folders.repo.removeFolder(name) }
         try? top.removeFolder(repo.folder)
+    }
+
+    private func forgetAwaited(_ place: RepoPlace) {
+        guard let commit = state.withLock(\.commit), let files = WantedFile.manifest(of: commit, in: place) else {
+            return
+        }
+        ledger.forgetPartials(cache: root.path, repo: repo.folder.text, etags: Set(files.map(\.etag.text)))
     }
 
     private func openPlace() -> RepoPlace? {

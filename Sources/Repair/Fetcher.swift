@@ -172,11 +172,19 @@ public struct Fetcher: Sendable {
         let texts = CommitTexts(place: place)
         if let listing, place.isOwn { try texts.writeManifest(listing, of: commit) }
         if !wanted.isEmpty, place.isOwn { try texts.writeTag() }
+        // What was asked for and does not come, whatever ends this, is missing, and not left out on purpose.
+        ledger.notePartials(
+            cache: root.path, repo: request.repo.folder.text, etags: try wanted.filter(installer.isLacking).map(\.etag.text),
+            at: currentTime())
         let (means, left) = try bringIn(wanted, installer, hub.access)
         let files = wanted.compactMap { file in
             means[file.path].map { FetchOutcome.File(path: file.path, bytes: file.size, means: $0) }
         }
         if files.count + left.count < wanted.count { throw RepairFailure(.downloadCancelled, "cancelled") }
+        // What came is not awaited any more, and what was not asked for is left out on purpose from now on.
+        ledger.forgetPartials(
+            cache: root.path, repo: request.repo.folder.text,
+            etags: Set(all.lazy.filter { left[$0.path] == nil }.map(\.etag.text)))
         // What is here is here, whatever becomes of its name.
         var outcome = FetchOutcome(
             commit: commit, folder: request.repo.folder.appending("snapshots").appending(commit.hex), files: files,

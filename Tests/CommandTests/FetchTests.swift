@@ -9,7 +9,12 @@ import Testing
         let hub: HubStandIn
         let folder: TestFolder
         var cache: String { folder.absolute("hub").text }
-        var environment: [String: String] { ["HF_ENDPOINT": hub.hub, "HF_HOME": folder.absolute("home").text] }
+        var environment: [String: String] {
+            [
+                "HF_ENDPOINT": hub.hub, "HF_HOME": folder.absolute("home").text,
+                "XDG_STATE_HOME": folder.absolute("state").text,
+            ]
+        }
 
         func run(
             _ arguments: [String], _ more: [String: String] = [:], user: UInt32? = nil
@@ -29,6 +34,17 @@ import Testing
             let description: [String: Any] = [
                 "repos": [
                     ["id": "acme/x", "commits": [["files": ["config.json": small]]]],
+                    [
+                        "id": "acme/parts",
+                        "commits": [
+                            [
+                                "files": Dictionary(
+                                    uniqueKeysWithValues: (0..<3).map { number in
+                                        ("part-\(number).bin", ["size": 17 << 20, "seed": "\(number)"] as [String: Any])
+                                    })
+                            ]
+                        ],
+                    ],
                     ["id": "acme/y", "commits": [["files": ["settings.json": small]]]],
                     [
                         "id": "acme/long",
@@ -38,6 +54,24 @@ import Testing
             ]
             try folder.makeFolder("hub/.locks")
             try body(Ground(hub: HubStandIn(description, in: folder), folder: folder))
+        }
+    }
+
+    /// What was asked for and did not come is missing, also what was never begun; until somebody asks for less.
+    @Test func whatAFetchDidNotGetToIsMissing() throws {
+        try withHub { ground in
+            func missing() throws -> (status: Int32, files: Int) {
+                let run = try ground.run(["verify", "--json"])
+                return (run.status, run.output.components(separatedBy: "\"missing-file\"").count - 1)
+            }
+            #expect(try ground.run(["fetch", "acme/parts", "--include", "part-0.bin"]).status == 0)
+            #expect(try missing() == (0, 0), "a part that was asked for is all there is to be")
+            try ground.hub.fault("status", ["origin": "hub", "path": "*/resolve/*", "status": 404])
+            let whole = try ground.run(["fetch", "acme/parts"])
+            #expect(whole.status == 66, "\(whole.status) \(whole.errors)")
+            #expect(try missing() == (1, 2))
+            #expect(try ground.run(["fetch", "acme/parts", "--include", "part-0.bin"]).status == 0)
+            #expect(try missing() == (0, 0))
         }
     }
 

@@ -228,6 +228,50 @@ def steering_without_room(ground: Ground) -> None:
     daemon.stop()
 
 
+@proof(NEWEST)
+def room_by_the_policy_in_force(ground: Ground) -> None:
+    """A policy that is edited while a download runs says what may go for the files that are still to come."""
+    large = 17 << 20
+    """Of these two come at once; the third is looked for room for when one of them is here."""
+    edits = {
+        "none": lambda text: None,
+        "pinned": lambda text: text + f"pins: [{{repo: {ORG}/old}}]\n",
+        "observed": lambda text: text.replace("mode: enforce", "mode: observe"),
+    }
+    for name, edit in edits.items():
+        disk = ground.disk(mib=160)
+        cache = Cache(ground, disk.path / "hub")
+        old = cache.model(f"{ORG}/old", 30, days=30)
+        cache.model(f"{ORG}/last", 1)
+        id = f"{ORG}/wanted-{name}"
+        wanted = cache.publish(id, {f"part-{number}.bin": os.urandom(large) for number in range(3)})
+        held = ground.servers.faults.add(Fault("hold", origin="cdn", method="GET", after=MB))
+        daemon, curl = beginning(
+            ground, cache, "", ", min-age: 0s, recent-use: 0s, min-free: 1500kB, target-free: 2MB, irreplaceable: evict"
+        )
+        begun = curl("/api/models/download", {"hf_repo": id})
+        ground.equal(begun.status, 202, f"{name}: the download: {begun}")
+        daemon.until(lambda: (curl.status(id)["progress"] or {}).get("bytes", 0) >= 2 * MB, "two of three are on their way")
+        policy = ground.base / "policies-own" / "policy.yaml"
+        text = edit(policy.read_text())
+        if text is not None:
+            policy.write_text(text)
+            daemon.until(lambda: daemon.events("policy-applied"), "the edit counts")
+        disk.fill(2 * large + 3 * MB)
+        held.released.set()
+        ground.servers.faults.remove(held.id)
+        daemon.until(lambda: curl.status(id)["status"] != "DOWNLOADING", "the download is over")
+        if name == "none":
+            ground.check(not cache.is_whole(id, wanted), lambda: f"without an edit: {cache.is_whole(id, wanted)}")
+            ground.check(not cache.has(f"{ORG}/old", old), lambda: f"without an edit no room was made\n{daemon.told()}")
+        else:
+            ground.check(not cache.is_whole(f"{ORG}/old", old), f"{name}: room was made by the former policy")
+            ground.equal(curl.status(id)["status"], "PARTIAL", f"{name}: two files of three")
+            failed = daemon.events("download-failed", repo=f"model/{id}")
+            ground.check(failed and "free, floor" in failed[-1]["message"], lambda: f"{name}: {daemon.told()}")
+        daemon.stop()
+
+
 class Forwarder:
     """A port of the loopback interface that leads to a Unix socket, for clients that speak nothing else."""
 
