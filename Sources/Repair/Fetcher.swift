@@ -173,9 +173,8 @@ public struct Fetcher: Sendable {
         if let listing, place.isOwn { try texts.writeManifest(listing, of: commit) }
         if !wanted.isEmpty, place.isOwn { try texts.writeTag() }
         // What was asked for and does not come, whatever ends this, is missing, and not left out on purpose.
-        ledger.notePartials(
-            cache: root.path, repo: request.repo.folder.text, etags: try wanted.filter(installer.isLacking).map(\.etag.text),
-            at: currentTime())
+        let awaited = try wanted.filter(installer.isLacking).map(\.etag.text)
+        ledger.notePartials(cache: root.path, repo: request.repo.folder.text, etags: awaited, at: currentTime())
         let (means, left) = try bringIn(wanted, installer, hub.access)
         let files = wanted.compactMap { file in
             means[file.path].map { FetchOutcome.File(path: file.path, bytes: file.size, means: $0) }

@@ -31,20 +31,13 @@ import Testing
     private func withHub(_ body: (Ground) throws -> Void) throws {
         try withTestFolder { folder in
             let small = ["base64": Data("{}".utf8).base64EncodedString()]
+            let parts = ["part-0.bin", "part-1.bin", "part-2.bin"].reduce(into: [String: Any]()) { files, name in
+                files[name] = ["size": 17 << 20, "seed": name] as [String: Any]
+            }
             let description: [String: Any] = [
                 "repos": [
                     ["id": "acme/x", "commits": [["files": ["config.json": small]]]],
-                    [
-                        "id": "acme/parts",
-                        "commits": [
-                            [
-                                "files": Dictionary(
-                                    uniqueKeysWithValues: (0..<3).map { number in
-                                        ("part-\(number).bin", ["size": 17 << 20, "seed": "\(number)"] as [String: Any])
-                                    })
-                            ]
-                        ],
-                    ],
+                    ["id": "acme/parts", "commits": [["files": parts]]],
                     ["id": "acme/y", "commits": [["files": ["settings.json": small]]]],
                     [
                         "id": "acme/long",
