@@ -16,7 +16,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help run build release install deb deb-test test full lint format fuzz race soak sanitize bench clean \
+.PHONY: help run build release install deb deb-test image-test test full lint format fuzz race soak sanitize bench clean \
 	system-packages test-system-packages environments
 
 help: ## Show this list
@@ -38,7 +38,12 @@ deb: system-packages release ## Build the Debian package, in .build/packages
 	packaging/debian/build .build/release/hfjanitor .build/packages
 
 deb-test: deb ## Take the package through its life in fresh systems with a real systemd
+	@Tests/Integration/system-packages package
 	packaging/debian/test .build/packages/hfjanitor_*.deb
+
+image-test: deb ## Build the container image of the package and run it
+	@Tests/Integration/system-packages package
+	packaging/container/test .build/packages/hfjanitor_*.deb
 
 test: test-system-packages environments lint ## All checks but the long ones
 	python3 -B -m unittest discover Tests/HubStandIn
@@ -46,7 +51,7 @@ test: test-system-packages environments lint ## All checks but the long ones
 	@if [ -x Tests/Fuzz/run ]; then Tests/Fuzz/run $(QUICK_FUZZ_SECONDS); fi
 	HFJANITOR_TESTS_REQUIRE_ALL=1 Tests/run-and-tell $(SWIFT) test
 
-full: test race soak sanitize fuzz deb-test bench ## Everything: also longer races, the soak, sanitizers, fuzzing, the package, benchmarks
+full: test race soak sanitize fuzz deb-test image-test bench ## Everything: also longer races, the soak, sanitizers, fuzzing, the package, benchmarks
 
 lint: ## Style
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
