@@ -210,6 +210,7 @@ def benchmark_plan(bench: Bench) -> Result:
 def removing_policy(bench: Bench, root: Path) -> Path:
     """A policy that takes everything: under any cap, of any age, and asking nobody."""
     path = bench.folder / "work" / "removing.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
         "mode: enforce\ncaches:\n"
         f"  - {{path: {json.dumps(str(root))}, max-size: 1MB, min-age: 0s, recent-use: 0s, irreplaceable: evict, "
