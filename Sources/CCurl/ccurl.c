@@ -36,14 +36,18 @@ static void unblock_broken_pipe(const struct pipe_guard *guard) {
 
 int hfj_curl_initialize(void) { return (int)curl_global_init(CURL_GLOBAL_DEFAULT); }
 
+// The library that is here when the program runs may be older than the one it was built with: before 7.85 protocols are bits.
 static CURLcode restrict_protocols(CURL *handle) {
 #if LIBCURL_VERSION_NUM >= 0x075500
-    CURLcode code = curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
-    return code ? code : curl_easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS_STR, "https");
-#else
+    CURLcode known = curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+    if (known != CURLE_UNKNOWN_OPTION)
+        return known ? known : curl_easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS_STR, "https");
+#endif
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     CURLcode code = curl_easy_setopt(handle, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
     return code ? code : curl_easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS, (long)CURLPROTO_HTTPS);
-#endif
+#pragma GCC diagnostic pop
 }
 
 #define SET(option, value)                                        \

@@ -265,6 +265,20 @@ import Testing
         }
     }
 
+    /// As the unit runs it: with a low priority that it may not raise. What it says is its own words only.
+    @Test func aLowPriorityIsNoNews() throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            let nice = ["/usr/bin/nice", "-n", "10"]
+            let daemon = try ControlledDaemon(
+                cache, environment: ["LIBDISPATCH_LOG": "stderr"],
+                wrapper: isRoot ? ["/usr/bin/setpriv", "--bounding-set=-sys_nice"] + nice : nice)
+            for _ in 1...20 { #expect(try daemon.ask("GET", "/api/models/list").status == 200) }
+            #expect(daemon.stop() == 0)
+            #expect(!daemon.words.contains("priority"), "\(daemon.words)")
+        }
+    }
+
     @Test func openAPIHasEveryPath() throws {
         try withTestCache { cache in
             let daemon = try ControlledDaemon(cache)
