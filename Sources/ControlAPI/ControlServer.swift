@@ -39,7 +39,7 @@ public final class ControlServer: Sendable {
         let serving: @Sendable () async -> Void = {
             do { try await self.serve() } catch { report("\(error)") }
         }
-        _ = group.next().makeFutureWithTask(serving)
+        _ = LoopExecutor.begin(on: group.next(), serving)
     }
 
     /// Takes no more connections, and closes those there are, once what is being answered has been, or after a moment: who

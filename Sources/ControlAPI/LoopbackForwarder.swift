@@ -38,7 +38,7 @@ public final class LoopbackForwarder: Sendable {
         let listening: @Sendable () async throws -> NIOAsyncChannel<HTTP1Channel.Value, Never> = {
             try await http.bootstrap(group, backlog: 64).bind(host: "127.0.0.1", port: port) { http.admit($0) }
         }
-        listener = try group.next().makeFutureWithTask(listening).wait()
+        listener = try LoopExecutor.begin(on: group.next(), listening).wait()
         guard let bound = listener.channel.localAddress?.port else { throw ChannelError.unknownLocalAddress }
         (self.port, self.group, self.http, self.forwarding) = (bound, group, http, forwarding)
     }
@@ -54,7 +54,7 @@ public final class LoopbackForwarder: Sendable {
     /// Serves from now on, on threads of its own.
     public func start() {
         let serving: @Sendable () async -> Void = { [self] in try? await http.serve(listener) }
-        _ = group.next().makeFutureWithTask(serving)
+        _ = LoopExecutor.begin(on: group.next(), serving)
     }
 
     /// 192 random bits.

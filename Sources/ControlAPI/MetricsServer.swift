@@ -73,7 +73,7 @@ public final class MetricsServer: Sendable {
                 group.next().scheduleTask(in: Self.pause) { self.begin(turn, group) }
             }
         }
-        _ = group.next().makeFutureWithTask(listening)
+        _ = LoopExecutor.begin(on: group.next(), listening)
     }
 
     private func serve(_ address: ListenAddress, _ turn: Int, _ group: MultiThreadedEventLoopGroup) async throws {

@@ -29,8 +29,6 @@ struct DaemonCommand: ParsableCommand {
             // First of all: no thread but this one may run while variables are removed.
             let service = ServiceEnvironment.take(environment: environment)
             keepCapabilitiesFromPrograms()
-            // Its worker threads want priorities that a unit does not give them, and each refusal would be a line in the journal.
-            unsafe setenv("LIBDISPATCH_LOG", "NO", 1)
             // A limit of a file's size is an error of one download, and ends nothing.
             signal(SIGXFSZ, SIG_IGN)
             let locator = CacheLocator(environment: environment)
