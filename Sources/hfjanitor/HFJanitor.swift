@@ -1,4 +1,5 @@
 import ArgumentParser
+internal import Glibc
 
 @main
 struct HFJanitor: ParsableCommand {
@@ -19,6 +20,12 @@ struct HFJanitor: ParsableCommand {
             Release.self, PreviewCommand.self,
             PolicyCommand.self, ReportCommand.self, Open.self, MetricsCommand.self, Doctor.self,
         ], defaultSubcommand: Status.self)
+
+    static func main() {
+        // Closing a database takes a thread that wants a higher priority, and each refusal would be a line in the system's log.
+        unsafe setenv("LIBDISPATCH_LOG", "NO", 1)
+        main(nil)
+    }
 }
 
 /// The program's version.
