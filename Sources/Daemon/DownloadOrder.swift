@@ -124,7 +124,9 @@ struct DownloadOrder: Sendable {
     func cleanUp(_ traces: FetchTraces, _ removal: PassOrder, say: (JournalEvent) -> Void) -> (String?, RepoLook?) {
         traces.removePartials()
         var left: String?
-        if traces.hasNewRevision, let commit = traces.newCommit {
+        if traces.hasNewRevision, traces.hasFilesOfOthers {
+            left = "files of the revision that others brought: remove it by name once nobody wants them"
+        } else if traces.hasNewRevision, let commit = traces.newCommit {
             // By name, never all of the repo: others may have brought another revision meanwhile.
             switch removal.remove(request.repo, commit, say: say) {
             case .removed, .absent, .cancelled: break

@@ -27,7 +27,8 @@ extension PassOrder {
         if acts && lock == nil { throw PassBusy() }
         defer { withExtendedLifetime(lock) {} }
         catchUp()
-        let gathered = gather(opened, reading.time)
+        var gathered = gather(opened, reading.time)
+        if let spared { for index in gathered.indices { gathered[index].spare(spared) } }
         if cancellation.isCancelled || gathered.isEmpty { return nil }
         // Measured as late as what is free: else what came meanwhile counts twice.
         let remaining = opened.reduce(UInt64(0)) { $0 &+ SpaceLook.remaining(of: $1.downloads, in: $1.root) }

@@ -51,6 +51,8 @@ struct PassOrder: Sendable {
     var former: [FormerPolicy]
     /// Bytes of room that a download of ours needs, besides what others still need.
     var room: UInt64 = 0
+    /// A repo that is being fetched, of which nothing goes.
+    var spared: RepoID?
     var ledger: Ledger
     /// Writes to it which opens were seen since.
     var catchUp: @Sendable () -> Void

@@ -247,7 +247,7 @@ extension RepairOrder {
             return JournalEvent(
                 .downloadFinished, "\(file.repo): fetched \(file.path.display), \(ByteWords.text(bytes))", found)
         // Told once, as a condition, and not at every try.
-        case .downloadFailed: return nil
+        case .downloadFailed, .installed: return nil
         case .repaired(let file, let means, let bytes):
             var found = fields(file, bytes)
             found.reason = means.rawValue

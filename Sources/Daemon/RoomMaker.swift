@@ -13,9 +13,13 @@ struct RoomMaker: Sendable {
     let cancellation: Cancellation
 
     /// Carries the policy's plan out, so that so much is free above its floor. On the transfer's thread, and never on the loop's.
-    func makeRoom(_ free: UInt64, on root: CacheRoot, _ say: @escaping @Sendable (JournalEvent) -> Void) {
+    /// Of the repo that the room is for nothing goes.
+    func makeRoom(
+        _ free: UInt64, for repo: RepoID, on root: CacheRoot, _ say: @escaping @Sendable (JournalEvent) -> Void
+    ) {
         guard var order = order() else { return }
         order.room = order.caches.map(\.policy).room(toFree: free, of: root.filesystem.totalBytes)
+        order.spared = repo
         // Nothing goes for what finds no room even then.
         guard let outlook = try? order.run(acts: false, say: say),
             outlook.plan.caches.contains(where: { $0.freeBytesAfter >= free })

@@ -45,7 +45,7 @@ struct TransferGround: Sendable {
     ) -> RepairSettings {
         var settings = RepairSettings(policy, of: cachePolicy, on: root)
         settings.makesLinks = !account.environment.disablesLinks
-        settings.makeRoom = { [room] free in room.makeRoom(free, on: root, say) }
+        settings.makeRoom = { [room] free, repo in room.makeRoom(free, for: repo, on: root, say) }
         return settings
     }
 

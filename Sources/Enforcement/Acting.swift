@@ -68,6 +68,14 @@ extension Enforcer {
             else { continue }
             ledger.forget(revision: commit, cache: caches[cache].root.path, repo: folder.text)
         }
+        let root = caches[cache].root
+        for folder in Set(results.compactMap(\.folder)) {
+            do throws(SystemCallFailure) { _ = try root.stat(at: folder) } catch {
+                guard error.isAbsent else { continue }
+                ledger.forgetPartials(cache: root.path, repo: folder.text)
+                ledger.forgetAsked(cache: root.path, repo: folder.text, commit: nil)
+            }
+        }
     }
 
     private func request(for place: RepoPlace, isWhole: Bool) -> RemovalRequest {

@@ -20,6 +20,18 @@ public struct GatheredCache: Sendable {
     /// The repos, by their places in the facts, whose linked folders the policy lists.
     var listedLinks: Set<Int> = []
 
+    /// Keeps all of a repo, since it is being fetched: room for it is not made of itself.
+    public mutating func spare(_ repo: RepoID) {
+        guard let place = facts.repos.firstIndex(where: { $0.id == repo }) else { return }
+        let reason = Kept(by: .lock, "it is being fetched")
+        for index in facts.revisions.indices where facts.revisions[index].repo == place {
+            facts.revisions[index].keepers.append(reason)
+        }
+        for index in facts.files.indices where facts.files[index].repo == place {
+            facts.files[index].keepers.append(reason)
+        }
+    }
+
     /// The item of a revision; nil when the facts have no such revision.
     public func item(of commit: CommitHash, in repo: RepoID, cache: Int) -> Item? {
         guard let place = facts.repos.firstIndex(where: { $0.id == repo }),

@@ -216,11 +216,11 @@ extension Ledger {
     }
 
     /// Forgets a revision that was removed on purpose: that refs named it, that it was complete, its own opens, failed repairs,
-    /// and what the Hub said of it. Opens of its blobs stay: other revisions may link to them.
+    /// what was asked for of it, and what the Hub said of it. Opens of its blobs stay: other revisions may link to them.
     public func forget(revision commit: CommitHash, cache: BytePath, repo: String) {
         guard let root = Self.key(cache, repo) else { return }
         let _: Void? = write { database in
-            for table in ["ref_seen", "complete_once", "repair_attempt"] {
+            for table in ["ref_seen", "complete_once", "repair_attempt", "asked"] {
                 let statement = try RawStatement(
                     database, "DELETE FROM \(table) WHERE cache = ?1 AND repo = ?2 AND revision = ?3")
                 defer { statement.finish() }

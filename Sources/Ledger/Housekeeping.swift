@@ -32,6 +32,8 @@ enum Housekeeping {
         Aging(table: "watched", key: "cache", time: "last_seen", age: partialAge),
         Aging(table: "ref_seen", key: "cache, repo, ref, revision", time: "last_seen", age: historyAge),
         Aging(table: "complete_once", key: "cache, repo, revision", time: "last_seen", age: historyAge),
+        Aging(
+            table: "asked", key: "cache, repo, revision, excludes, pattern", time: "asked_at", age: historyAge),
         Aging(table: "hub_answer", key: "repo, revision, file", time: "asked_at", age: partialAge),
         Aging(table: "pass", key: "filesystem, ended_at", time: "ended_at", age: partialAge),
         Aging(table: "repair_attempt", key: "cache, repo, revision, file", time: "last_at", age: partialAge),
@@ -56,7 +58,7 @@ enum Housekeeping {
     }
 
     /// Forgets within the caller's transaction: partial downloads, openers, answers of the Hub, passes and failed repairs not
-    /// seen for 90 days; opens, refs and complete revisions not seen for 400; and when there are more than a million digests,
+    /// seen for 90 days; opens, refs, complete revisions and what was asked for not seen for 400; and when there are more than a million digests,
     /// those computed more than 400 days ago.
     ///
     /// - Parameter now: by a clock that is right: a wrong one would take what protects.

@@ -72,6 +72,7 @@ enum Schema {
         scrubStep,
         sweepStep,
         spaceStep,
+        askedStep,
     ]
 
     static let migrator: DatabaseMigrator = {

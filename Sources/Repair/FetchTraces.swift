@@ -16,6 +16,11 @@ public final class FetchTraces: Sendable {
         var hadRevision = false
         var hadManifest = false
         var underWay: Set<BytePath> = []
+        /// The files that this fetch brought.
+        var brought: Set<BytePath> = []
+        /// The partial downloads that were here before.
+        var partials: Set<BytePath> = []
+        var asked: (files: AskedFiles, time: Timestamp)?
     }
 
     private let root: CacheRoot
@@ -48,10 +53,14 @@ public final class FetchTraces: Sendable {
     /// Looks what is here of a revision, before anything of it is fetched.
     public func begin(_ commit: CommitHash) {
         let (hadRevision, hadManifest) = (isThere(snapshot(commit)), isThere(manifest(commit)))
+        let partials = Set(partialDownloads().map(\.etag))
+        let asked = ledger.asked(cache: root.path)[repo.folder.text]?[commit]
         state.withLock { state in
             state.commit = commit
             state.hadRevision = hadRevision
             state.hadManifest = hadManifest
+            state.partials = partials
+            state.asked = asked
         }
     }
 
@@ -60,27 +69,59 @@ public final class FetchTraces: Sendable {
         switch event {
         case .downloadStarted(let file, _, _): state.withLock { _ = $0.underWay.insert(file.etag) }
         case .downloadFinished(let file, _, _): state.withLock { _ = $0.underWay.remove(file.etag) }
+        case .installed(let file, let means):
+            // What was here, or came by somebody else, is theirs.
+            if means != .present, means != .joined { state.withLock { _ = $0.brought.insert(file.path) } }
         case .downloadJoined, .downloadFailed, .repaired: break
         }
     }
 
-    /// Takes the partial downloads away that this fetch wrote, under their blobs' locks: who else fetches one of them holds it.
-    /// Nothing of the revision is waited for any more.
+    /// Whether there are files in the revision's snapshot that this fetch did not bring, or nobody can tell.
+    public var hasFilesOfOthers: Bool {
+        guard let commit = newCommit else { return false }
+        let scan = CacheScan(root: root)
+        guard let folder = try? scan.repoFolder(repo.folder),
+            let files = scan.scanRepo(folder, store: StoreInventory()).snapshots.first(where: { $0.commit == commit })?
+                .files
+        else { return true }
+        let brought = state.withLock(\.brought)
+        return files.contains { !brought.contains($0.path) }
+    }
+
+    /// Takes the partial downloads away that this fetch began, under their blobs' locks: who else fetches one of them holds it.
+    /// What was asked for before is what is asked for again.
     public func removePartials() {
-        guard let place = openPlace() else { return }
-        defer { forgetAwaited(place) }
-        let etags = state.withLock(\.underWay)
-        guard !etags.isEmpty, let blobs = try? place.folders.openIfPresent("blobs") else { return }
+        restoreAsked()
+        guard let place = openPlace(), let blobs = try? place.folders.openIfPresent("blobs") else { return }
+        let etags = state.withLock { $0.underWay.subtracting($0.partials) }
         for etag in etags.sorted() {
             guard let locks = try? RepoLocks(folders: place.folders).take([etag], until: 0) else { continue }
             defer { withExtendedLifetime(locks) {} }
-            for entry in (try? blobs.listDirectory().entries) ?? [] {
-                guard case .partial(etag, let writer) = BlobEntryName(entry.name),
-                    [.pythonUnique, .hfjanitor].contains(writer), entry.stat.kind == .regular,
-                    entry.stat.uid == effectiveUser(), entry.stat.linkCount == 1
+            for partial in partialDownloads() where partial.etag == etag {
+                guard [.pythonUnique, .hfjanitor].contains(partial.writer), partial.entry.stat.kind == .regular,
+                    partial.entry.stat.uid == effectiveUser(), partial.entry.stat.linkCount == 1
                 else { continue }
-                _ = try? blobs.unlinkIfPresent(entry.name)
+                _ = try? blobs.unlinkIfPresent(partial.entry.name)
             }
+        }
+    }
+
+    private func restoreAsked() {
+        let (commit, asked) = state.withLock { ($0.commit, $0.asked) }
+        guard let commit else { return }
+        if let asked {
+            ledger.note(
+                asked: asked.files, cache: root.path, repo: repo.folder.text, commit: commit, at: asked.time)
+        } else {
+            ledger.forgetAsked(cache: root.path, repo: repo.folder.text, commit: commit)
+        }
+    }
+
+    private func partialDownloads() -> [(entry: DirectoryEntry, etag: BytePath, writer: PartialWriter)] {
+        guard let place = openPlace(), let blobs = try? place.folders.openIfPresent("blobs") else { return [] }
+        return ((try? blobs.listDirectory().entries) ?? []).compactMap { entry in
+            guard case .partial(let etag, let writer) = BlobEntryName(entry.name) else { return nil }
+            return (entry, etag, writer)
         }
     }
 
@@ -95,13 +136,6 @@ public final class FetchTraces: Sendable {
         guard !hadFolder, let top = try? root.open(.empty, options: [.directory, .keepAccessTime]) else { return }
         for name: BytePath in ["blobs", "trees", "snapshots", "refs"] { try? place.folders.repo.removeFolder(name) }
         try? top.removeFolder(repo.folder)
-    }
-
-    private func forgetAwaited(_ place: RepoPlace) {
-        guard let commit = state.withLock(\.commit), let files = WantedFile.manifest(of: commit, in: place) else {
-            return
-        }
-        ledger.forgetPartials(cache: root.path, repo: repo.folder.text, etags: Set(files.map(\.etag.text)))
     }
 
     private func openPlace() -> RepoPlace? {

@@ -169,21 +169,22 @@ public struct Fetcher: Sendable {
         accepted(
             AcceptedFetch(
                 commit: commit, files: wanted.count, bytes: wanted.reduce(0) { $0.addingUpTo($1.size) }))
+        // What was asked for and does not come, whatever ends this, is missing, and not left out on purpose.
+        if try wanted.contains(where: { try !installer.isPresent($0) }) {
+            ledger.note(
+                asked: AskedFiles(include: request.include, exclude: request.exclude), cache: root.path,
+                repo: request.repo.folder.text, commit: commit, at: currentTime())
+        }
         let texts = CommitTexts(place: place)
         if let listing, place.isOwn { try texts.writeManifest(listing, of: commit) }
         if !wanted.isEmpty, place.isOwn { try texts.writeTag() }
-        // What was asked for and does not come, whatever ends this, is missing, and not left out on purpose.
-        let awaited = try wanted.filter(installer.isLacking).map(\.etag.text)
-        ledger.notePartials(cache: root.path, repo: request.repo.folder.text, etags: awaited, at: currentTime())
         let (means, left) = try bringIn(wanted, installer, hub.access)
         let files = wanted.compactMap { file in
             means[file.path].map { FetchOutcome.File(path: file.path, bytes: file.size, means: $0) }
         }
         if files.count + left.count < wanted.count { throw RepairFailure(.downloadCancelled, "cancelled") }
-        // What came is not awaited any more, and what was not asked for is left out on purpose from now on.
-        ledger.forgetPartials(
-            cache: root.path, repo: request.repo.folder.text,
-            etags: Set(all.lazy.filter { left[$0.path] == nil }.map(\.etag.text)))
+        // What was not asked for is left out on purpose from now on.
+        if left.isEmpty { ledger.forgetAsked(cache: root.path, repo: request.repo.folder.text, commit: commit) }
         // What is here is here, whatever becomes of its name.
         var outcome = FetchOutcome(
             commit: commit, folder: request.repo.folder.appending("snapshots").appending(commit.hex), files: files,

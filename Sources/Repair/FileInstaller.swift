@@ -84,15 +84,24 @@ final class FileInstaller: Sendable {
     /// - Throws: `RepairFailure`.
     func install(_ wanted: WantedFile, _ care: Care, from hub: HubClient?) throws(RepairFailure) -> RepairMeans {
         progress.begin(file: wanted.path)
+        // Whoever brought it, it needs no room any more.
+        defer { space.release(wanted.etag) }
         do {
             let means = try brought(wanted, care, hub)
+            settings.event(.installed(fileOfRepo(wanted), means))
             progress.finish(file: wanted.path, bytes: wanted.size, wasTransferred: means == .fetched)
             // What took long to fetch shall not be lost with the names of what comes after it.
             if wanted.size >= Self.longSize { try synchronizeFolders() }
             return means
         } catch {
             progress.giveUp(file: wanted.path)
-            throw RepairFailure(error, at: place.repo.folder.appending("blobs").appending(wanted.etag).display)
+            let failure = RepairFailure(error, at: place.repo.folder.appending("blobs").appending(wanted.etag).display)
+            // What was wrong is gone, and still wanted.
+            if care != .length, failure.code != .downloadCancelled {
+                ledger.notePartials(
+                    cache: place.root.path, repo: place.repo.folder.text, etags: [wanted.etag.text], at: currentTime())
+            }
+            throw failure
         }
     }
 
@@ -121,20 +130,21 @@ final class FileInstaller: Sendable {
     func reserveRoom(for files: [WantedFile]) throws {
         let partials = try partials()
         var (need, total): (UInt64, UInt64) = (0, 0)
-        var seen: Set<BytePath> = []
+        var parts: [BytePath: UInt64] = [:]
         for file in files {
             total = total.addingUpTo(file.size)
             // Files that are no links share nothing.
-            guard try isLacking(file), keepsFiles || seen.insert(file.etag).inserted,
+            guard try isLacking(file), keepsFiles || parts[file.etag] == nil,
                 twins.candidates(for: file, in: place, besides: nil).isEmpty
             else { continue }
             let present = partials[file.etag]?.filter { $0 <= file.size }.max() ?? 0
             need = need.addingUpTo(file.size - present)
+            parts[file.etag, default: 0] = (parts[file.etag] ?? 0).addingUpTo(file.size - present)
         }
         progress.begin(bytes: total)
         guard need > 0 else { return }
         try takeSlot()
-        try space.reserve(need)
+        try space.reserve(parts, inAll: need)
     }
 
     private func takeSlot() throws {
@@ -379,11 +389,6 @@ final class FileInstaller: Sendable {
         } catch {
             let failure = RepairFailure(error, at: place.repo.folder.display)
             settings.event(.downloadFailed(fileOfRepo(wanted), failure))
-            // What was asked for and did not come is missing, and not left out on purpose.
-            if failure.code != .downloadCancelled {
-                ledger.notePartials(
-                    cache: place.root.path, repo: place.repo.folder.text, etags: [wanted.etag.text], at: currentTime())
-            }
             throw failure
         }
     }
@@ -401,7 +406,7 @@ final class FileInstaller: Sendable {
                 download, speedLimit: settings.speedLimit, cancellation: cancellation,
                 progress: { [progress] in progress.advance(file: wanted.path, to: $0) },
                 into: { [space] bytes in
-                    try space.watch(bytes.count)
+                    try space.watch(bytes.count, of: wanted.etag)
                     if Self.isDue(looked), partial.isGone { throw TakenAway() }
                     try partial.append(bytes)
                 })

@@ -24,7 +24,7 @@ public struct RepairSettings: Sendable {
     /// Whether a repo folder that is a link to elsewhere may be written to.
     public var allowsLinkedFolder: @Sendable (LinkedFolder) -> Bool = { _ in false }
     /// Is asked to see to it that so many bytes are free before a download is refused for want of them.
-    public var makeRoom: (@Sendable (UInt64) -> Void)?
+    public var makeRoom: (@Sendable (UInt64, RepoID) -> Void)?
     /// Is told what happens, as it happens.
     public var event: @Sendable (RepairEvent) -> Void = { _ in }
 
@@ -118,6 +118,8 @@ public enum RepairEvent: Sendable, Hashable {
     case downloadFinished(FileOfRepo, bytes: UInt64, duration: Duration)
     /// It did not.
     case downloadFailed(FileOfRepo, RepairFailure)
+    /// A file is here and linked, and how.
+    case installed(FileOfRepo, RepairMeans)
     /// A file that was missing or wrong is right now.
     case repaired(FileOfRepo, RepairMeans, bytes: UInt64)
 }

@@ -24,12 +24,18 @@ final class SpaceGuard: Sendable {
     /// Refuses what has no room, after asking for room to be made, and keeps the room from others of this process until
     /// it is written.
     ///
+    /// - Parameters:
+    ///   - parts: bytes by etag.
+    ///   - bytes: their sum.
     /// - Throws: `RepairFailure` with `insufficient_disk`.
-    func reserve(_ bytes: UInt64) throws {
+    func reserve(_ parts: [BytePath: UInt64], inAll bytes: UInt64) throws {
         try requireRoom(for: bytes) { available, need in
-            reservation.add(bytes) { isEnough(available, need.addingUpTo($0)) }
+            reservation.add(parts, inAll: bytes) { isEnough(available, need.addingUpTo($0)) }
         }
     }
+
+    /// Gives back what is left of a file's room.
+    func release(_ etag: BytePath) { reservation.take(.max, of: etag) }
 
     /// Refuses what has no room, after asking for room to be made.
     ///
@@ -48,7 +54,7 @@ final class SpaceGuard: Sendable {
             if fits(available, need) { return }
             let others = reservation.ofOthers
             if let makeRoom = settings.makeRoom {
-                makeRoom(settings.criticalFree.addingUpTo(need).addingUpTo(others))
+                makeRoom(settings.criticalFree.addingUpTo(need).addingUpTo(others), place.repo)
                 available = try place.availableBytes()
                 if fits(available, need) { return }
             }
@@ -66,9 +72,11 @@ final class SpaceGuard: Sendable {
 
     /// Looks now and then whether others, too, left enough.
     ///
-    /// - Parameter count: bytes that are about to be written.
-    func watch(_ count: Int) throws {
-        reservation.take(UInt64(count))
+    /// - Parameters:
+    ///   - count: bytes that are about to be written.
+    ///   - etag: of which file.
+    func watch(_ count: Int, of etag: BytePath) throws {
+        reservation.take(UInt64(count), of: etag)
         let isDue = unseen.withLock { unseen in
             unseen += count
             guard unseen >= Self.interval else { return false }

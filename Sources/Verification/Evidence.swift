@@ -107,6 +107,14 @@ struct RepoEvidence: Sendable {
     var hasUnseenLocks = false
     /// The etags of partials that were here once, from the ledger.
     var rememberedPartials: Set<BytePath> = []
+    /// What was asked for of revisions and did not all come, from the ledger.
+    var asked: [CommitHash: AskedFact] = [:]
+}
+
+/// What was asked for of a revision and did not all come.
+struct AskedFact: Sendable {
+    var filter: NameFilter
+    var time: Timestamp
 }
 
 extension RepoEvidence {

@@ -45,9 +45,21 @@ public struct Memory: Sendable {
         let folder = examined.repo.folder.text
         let etags = Set(examined.repo.partials.map(\.etag.text)).subtracting([""])
         if !etags.isEmpty { ledger.notePartials(cache: cache, repo: folder, etags: etags, at: startedAt) }
-        let arrived = examined.evidence.rememberedPartials.filter { examined.repo.blobs[$0] != nil }
+        let arrived = examined.evidence.rememberedPartials.filter { etag in
+            // What came for another revision has not come for one that has no link to it.
+            examined.repo.blobs[etag] != nil && !examined.views.contains { $0.lacksFile(of: etag) }
+        }
+        for (commit, asked) in examined.evidence.asked where asked.time.nanoseconds < startedAt.nanoseconds - Self.patience {
+            // Somebody has removed it since.
+            if !examined.repo.snapshots.contains(where: { $0.commit == commit }) {
+                ledger.forgetAsked(cache: cache, repo: folder, commit: commit)
+            }
+        }
         if !arrived.isEmpty { ledger.forgetPartials(cache: cache, repo: folder, etags: Set(arrived.map(\.text))) }
     }
+
+    /// In nanoseconds: as long may a fetch take until its first file is here.
+    private static let patience: Int64 = 3_600_000_000_000
 
     private func rememberHeaders(of examined: ExaminedRepo, by examiner: RepoExaminer, startedAt: Timestamp) {
         var bad: [BadHeader] = []
@@ -121,6 +133,7 @@ final class KnownFacts: Sendable {
     private let digests = Mutex<[UInt64: RememberedDigests]>([:])
     private let mismatched = Mutex<[UInt64: RememberedDigests]>([:])
     private let badHeaders = Mutex<[UInt64: RememberedHeaderVerdicts]>([:])
+    private let asked = Mutex<[String: [CommitHash: (files: AskedFiles, time: Timestamp)]]?>(nil)
 
     init(ledger: Ledger, cache: BytePath, ignoresDigests: Bool) {
         self.ledger = ledger
@@ -169,6 +182,19 @@ final class KnownFacts: Sendable {
             else { return nil }
             return BadHeaderFact(
                 expectation: expectation, code: code, detail: verdict.detail, offset: verdict.offset)
+        }
+    }
+
+    /// What was asked for of a repo's revisions and did not all come.
+    func asked(of repo: BytePath) -> [CommitHash: AskedFact] {
+        let known = asked.withLock { loaded in
+            if let loaded { return loaded }
+            let found = ledger.asked(cache: cache)
+            loaded = found
+            return found
+        }
+        return (known[repo.text] ?? [:]).mapValues {
+            AskedFact(filter: NameFilter(include: $0.files.include, exclude: $0.files.exclude), time: $0.time)
         }
     }
 

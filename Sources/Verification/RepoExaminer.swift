@@ -78,6 +78,7 @@ struct RepoExaminer {
         }
         var examined = ExaminedRepo(
             repo: repo, views: views, evidence: evidence, onlyCommits: onlyCommits, structureReport: nil)
+        examined.evidence.asked = facts.asked(of: repo.folder)
         if views.contains(where: { view in view.manifest?.keys.contains { view.positions[$0] == nil } ?? false }) {
             examined.evidence.rememberedPartials = facts.partials(of: repo.folder)
         }

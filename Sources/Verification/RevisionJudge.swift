@@ -195,10 +195,15 @@ struct RevisionJudge {
         }
         let stale = names.first { stalePartials.contains($0) }
         let remembered = names.first { evidence.rememberedPartials.contains($0) }
-        guard let name = stale ?? remembered else { return nil }
+        if let name = stale ?? remembered {
+            return Finding(
+                .missingFile, path: place, file: path, blob: name,
+                detail: stale != nil ? "its download was interrupted" : "its download began once and did not end")
+        }
+        let asked = view.snapshot.commit.flatMap { evidence.asked[$0] }
+        guard let asked, asked.filter.includes(path) else { return nil }
         return Finding(
-            .missingFile, path: place, file: path, blob: name,
-            detail: stale != nil ? "its download was interrupted" : "its download began once and did not end")
+            .missingFile, path: place, file: path, blob: names.first, detail: "it was asked for and did not come")
     }
 
     /// The names that clients give the blob of a manifest's file: the digest, for some the Xet hash.

@@ -43,6 +43,13 @@ final class RevisionView: Sendable {
         self.payloads = payloads
     }
 
+    /// Whether the manifest names a file of this etag that is not here.
+    func lacksFile(of etag: BytePath) -> Bool {
+        manifest?.contains { path, file in
+            positions[path] == nil && (etag.bytes.elementsEqual(file.expectedDigest.utf8) || etag.text == file.xetHash)
+        } ?? false
+    }
+
     /// What a look at a file's header expects; nil when there is nothing to look for.
     func expectation(at position: Int) -> HeaderExpectation? {
         guard case .file(let stat, _, let blob) = contents[position] else { return nil }

@@ -55,21 +55,25 @@ struct HubSession {
         }
         if policy.mode == .enforce {
             let policies = opened.roots.filter { $0.filesystem.id == root.filesystem.id }.map { opened.policy(of: $0) }
-            settings.makeRoom = { [options, clients] free in
+            settings.makeRoom = { [options, clients] free, repo in
                 let room = policies.room(toFree: free, of: root.filesystem.totalBytes)
-                Self.makeRoom(room, on: root.filesystem.id, options, clients)
+                Self.makeRoom(room, for: repo, until: free, on: root.filesystem.id, options, clients)
             }
         }
         return settings
     }
 
-    /// Carries the policy's plan out once on a filesystem, so that so much is free above its floor.
+    /// Carries the policy's plan out once on a filesystem, so that so much is free above its floor. Of the repo that the room is for
+    /// nothing goes.
     private static func makeRoom(
-        _ bytes: UInt64, on filesystem: UInt64, _ options: CacheOptions, _ clients: () -> HubClient
+        _ bytes: UInt64, for repo: RepoID, until free: UInt64, on filesystem: UInt64, _ options: CacheOptions,
+        _ clients: () -> HubClient
     ) {
         do {
             let session = try RetentionSession(
-                options, room: bytes, on: filesystem, isActing: true, needsMemory: true)
+                options, room: bytes, on: filesystem, sparing: repo, isActing: true, needsMemory: true)
+            // Nothing goes for what finds no room even then.
+            guard session.enforcer.plan().caches.contains(where: { $0.freeBytesAfter >= free }) else { return }
             let hub = HubQuestioner(client: clients(), cancellation: Interruption.cancellation)
             let text = PlanText(caches: session.gathered)
             _ = session.enforcer.enforce(askHub: hub.ask) { event in

@@ -27,12 +27,13 @@ struct RetentionSession {
     /// - Parameters:
     ///   - room: so much has to be free above the floor.
     ///   - filesystem: where; nil for everywhere.
+    ///   - spared: a repo that is being fetched.
     ///   - isActing: whether something is to be removed: what an earlier run left half done is dealt with first.
     ///   - needsMemory: whether rules decide: much of what keeps is only remembered, so that without memory nothing goes.
     /// - Throws: `CommandFailure`.
     init(
         _ options: CacheOptions, at: PlanTime? = nil, room: UInt64? = nil, on filesystem: UInt64? = nil,
-        isActing: Bool = false, needsMemory: Bool = false
+        sparing spared: RepoID? = nil, isActing: Bool = false, needsMemory: Bool = false
     ) throws {
         let opened = try OpenedCaches(options, needing: .rules)
         policy = opened.loaded.policy
@@ -75,6 +76,7 @@ struct RetentionSession {
                     message: "cannot read the cache '\(root.path.display)': \(error.reason)")
             }
         }
+        if let spared { for index in caches.indices { caches[index].spare(spared) } }
         if Interruption.cancellation.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
         if let refusal = caches.compactMap({ Enforcer.floorRefusal(of: $0.facts) }).first {
             throw CommandFailure(status: .policy, message: refusal)

@@ -37,7 +37,12 @@ import Testing
             let description: [String: Any] = [
                 "repos": [
                     ["id": "acme/x", "commits": [["files": ["config.json": small]]]],
-                    ["id": "acme/parts", "commits": [["files": parts]]],
+                    [
+                        "id": "acme/parts",
+                        "commits": [
+                            ["files": parts], ["branch": "more", "files": parts.merging(["config.json": small]) { $1 }],
+                        ],
+                    ],
                     ["id": "acme/y", "commits": [["files": ["settings.json": small]]]],
                     [
                         "id": "acme/long",
@@ -50,21 +55,43 @@ import Testing
         }
     }
 
-    /// What was asked for and did not come is missing, also what was never begun; until somebody asks for less.
+    /// What was asked for and did not come is missing, also what was never begun; until somebody asks for less of that revision.
     @Test func whatAFetchDidNotGetToIsMissing() throws {
         try withHub { ground in
-            func missing() throws -> (status: Int32, files: Int) {
-                let run = try ground.run(["verify", "--json"])
+            func missing(_ revision: String = "main") throws -> (status: Int32, files: Int) {
+                let run = try ground.run(["verify", "--json", "acme/parts@\(revision)"])
                 return (run.status, run.output.components(separatedBy: "\"missing-file\"").count - 1)
             }
-            #expect(try ground.run(["fetch", "acme/parts", "--include", "part-0.bin"]).status == 0)
+            func fetch(_ words: String...) throws -> Int32 { try ground.run(["fetch", "acme/parts"] + words).status }
+            #expect(try fetch("--include", "part-0.bin") == 0)
             #expect(try missing() == (0, 0), "a part that was asked for is all there is to be")
+            let repo: BytePath = "hub/models--acme--parts"
+            try ground.folder.copy(repo, to: "subset")
             try ground.hub.fault("status", ["origin": "hub", "path": "*/resolve/*", "status": 404])
-            let whole = try ground.run(["fetch", "acme/parts"])
-            #expect(whole.status == 66, "\(whole.status) \(whole.errors)")
+            #expect(try fetch() == 66)
             #expect(try missing() == (1, 2))
-            #expect(try ground.run(["fetch", "acme/parts", "--include", "part-0.bin"]).status == 0)
+            #expect(try ground.run(["ready", "acme/parts", "--allow-subset"]).status == 1)
+            try ground.hub.clear()
+            // The other revision has the same files, and one more.
+            #expect(try fetch("--revision", "more", "--include", "part-0.bin") == 0)
+            #expect(try missing("more") == (0, 0))
+            #expect(try missing() == (1, 2), "another revision is another wish")
+            #expect(try fetch("--revision", "more") == 0)
+            #expect(try missing("more") == (0, 0))
+            for _ in 1...2 { #expect(try missing() == (1, 2), "its links are not here") }
+            #expect(try fetch("--include", "part-0.bin") == 0)
             #expect(try missing() == (0, 0))
+            // Removed, and fetched again in part by somebody else.
+            func remove(_ name: String) throws -> Int32 {
+                try ground.run(["rm", name, "--yes", "--force", "--assume-unused"]).status
+            }
+            #expect(try remove("acme/parts@more") == 0)
+            try ground.hub.fault("status", ["origin": "hub", "path": "*/resolve/*", "status": 404])
+            #expect(try fetch() == 66)
+            #expect(try missing() == (1, 2))
+            #expect(try remove("acme/parts") == 0)
+            try ground.folder.copy("subset", to: repo)
+            #expect(try missing() == (0, 0), "what was wanted before it was removed is not wanted now")
         }
     }
 

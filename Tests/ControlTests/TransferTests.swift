@@ -190,6 +190,31 @@ import Testing
         }
     }
 
+    /// What others brought of the same revision meanwhile, and what was here of it before, is not the download's to take away.
+    @Test func cancellingLeavesWhatOthersBrought() throws {
+        try withHub { cache, hub in
+            let environment = ["HF_ENDPOINT": hub.hub]
+            func fetch(_ pattern: String, _ more: [String: String]) throws -> Int32 {
+                try Program.run(
+                    ["fetch", "acme/m", "--include", pattern, "--cache", cache.path.text],
+                    environment: environment.merging(more) { $1 }
+                ).status
+            }
+            let daemon = try daemon(cache, hub)
+            try hub.fault("hold", ["origin": "cdn", "method": "GET", "after": 1_500_000])
+            let wanted = #"{"hf_repo":"acme/m","include":["model.bin"]}"#
+            #expect(try daemon.ask("POST", "/api/models/download", wanted).status == 202)
+            #expect(daemon.wait { left(in: cache).contains { $0.hasSuffix(".incomplete") } })
+            #expect(try fetch("config.json", [:]) == 0)
+            let cancelled = try daemon.ask("DELETE", "/api/models", Self.request)
+            #expect(cancelled.json["status"] as? String == "cancelled", "\(cancelled.text)")
+            #expect((cancelled.json["kept"] as? String)?.contains("others brought") == true, "\(cancelled.text)")
+            #expect(left(in: cache).contains { $0.hasSuffix("/config.json") })
+            #expect(!left(in: cache).contains { $0.hasSuffix(".incomplete") })
+            #expect(daemon.stop() == 0)
+        }
+    }
+
     @Test func cancellingTakesOnlyItsOwnRevision() throws {
         let commits: [[String: Any]] = [
             ["branch": "v2", "files": ["config.json": ["text": "{\"model_type\": \"two\"}"]]],

@@ -96,7 +96,7 @@ struct InstallerTests {
             let etag = ReferenceDigest.sha256([7])
             try repo.partial(etag, suffix: ".downloadInProgress", Array(repeating: 1, count: 1000))
             let asked = Mutex<[UInt64]>([])
-            let ground = Ground(cache, criticalFree: 1 << 62) { free in asked.withLock { $0.append(free) } }
+            let ground = Ground(cache, criticalFree: 1 << 62) { free, _ in asked.withLock { $0.append(free) } }
             for size: UInt64 in [1000, 20_000_000_000_000] {
                 let wanted = try #require(WantedFile(path: "a", etag: BytePath(etag), size: size))
                 let failure = #expect(throws: RepairFailure.self) {
@@ -126,6 +126,9 @@ struct InstallerTests {
                 }
                 #expect(refusal?.code == .insufficientDisk)
                 #expect(refusal.map { "\($0)".contains("for downloads under way") } == true)
+                // Over, however it ended: it needs no room any more.
+                #expect(throws: RepairFailure.self) { try first.install(wanted[0], .length, from: nil) }
+                try ground.installer(repo).reserveRoom(for: [wanted[1]])
                 withExtendedLifetime(first) {}
             }
             try ground.installer(repo).reserveRoom(for: [wanted[1]])
@@ -232,7 +235,7 @@ private struct Ground {
     let cache: TestCache
     var settings: RepairSettings
 
-    init(_ cache: TestCache, criticalFree: UInt64 = 0, makeRoom: (@Sendable (UInt64) -> Void)? = nil) {
+    init(_ cache: TestCache, criticalFree: UInt64 = 0, makeRoom: (@Sendable (UInt64, RepoID) -> Void)? = nil) {
         self.cache = cache
         settings = RepairSettings(criticalFree: criticalFree)
         settings.makeRoom = makeRoom

@@ -84,6 +84,11 @@ package final class TestFolder: Sendable {
         try unsafe call("truncate", name) { unsafe Glibc.truncate($0, size) }
     }
 
+    /// Copies a file, or a folder with all links in it as they are.
+    package func copy(_ name: BytePath, to target: BytePath) throws {
+        try FileManager.default.copyItem(atPath: absolute(name).text, toPath: absolute(target).text)
+    }
+
     package func link(_ name: BytePath, to target: BytePath) throws {
         try makeFolder(absolute(name).parent)
         try unsafe call("symlink", name) { from in unsafe withPath(target) { unsafe symlink($0, from) } }
