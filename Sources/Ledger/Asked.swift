@@ -61,7 +61,8 @@ extension Ledger {
             try Self.forgetAsked(database, root, repo, commit)
             let statement = try RawStatement(
                 database,
-                "INSERT INTO asked (cache, repo, revision, excludes, pattern, asked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+                "INSERT INTO asked (cache, repo, revision, excludes, pattern, asked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+            )
             defer { statement.finish() }
             for pattern in patterns {
                 try statement.bind(root, at: 1)
@@ -83,13 +84,15 @@ extension Ledger {
             let statement = try RawStatement(
                 database,
                 """
-                SELECT repo, revision, excludes, pattern, asked_at FROM asked WHERE cache = ?1 LIMIT \(Self.rowsLoaded)
+                SELECT repo, revision, excludes, pattern, asked_at FROM asked WHERE cache = ?1
+                LIMIT \(Self.rowsLoaded)
                 """)
             defer { statement.finish() }
             try statement.bind(root, at: 1)
             var found: [String: [CommitHash: (files: AskedFiles, time: Timestamp)]] = [:]
             while try statement.step() {
-                guard let repo = statement.key(at: 0, maximumBytes: Self.nameLimit), let commit = statement.commit(at: 1),
+                guard let repo = statement.key(at: 0, maximumBytes: Self.nameLimit),
+                    let commit = statement.commit(at: 1),
                     let excludes = statement.integer(at: 2),
                     let pattern = statement.key(at: 3, maximumBytes: Limits.pattern),
                     let time = statement.time(at: 4, latest: latest)

@@ -49,7 +49,8 @@ public struct Memory: Sendable {
             // What came for another revision has not come for one that has no link to it.
             examined.repo.blobs[etag] != nil && !examined.views.contains { $0.lacksFile(of: etag) }
         }
-        for (commit, asked) in examined.evidence.asked where asked.time.nanoseconds < startedAt.nanoseconds - Self.patience {
+        let longAgo = startedAt.nanoseconds - Self.patience
+        for (commit, asked) in examined.evidence.asked where asked.time.nanoseconds < longAgo {
             // Somebody has removed it since.
             if !examined.repo.snapshots.contains(where: { $0.commit == commit }) {
                 ledger.forgetAsked(cache: cache, repo: folder, commit: commit)

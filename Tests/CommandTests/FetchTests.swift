@@ -40,7 +40,8 @@ import Testing
                     [
                         "id": "acme/parts",
                         "commits": [
-                            ["files": parts], ["branch": "more", "files": parts.merging(["config.json": small]) { $1 }],
+                            ["files": parts],
+                            ["branch": "more", "files": parts.merging(["config.json": small]) { $1 }],
                         ],
                     ],
                     ["id": "acme/y", "commits": [["files": ["settings.json": small]]]],

@@ -41,6 +41,35 @@ def making_room(ground: Ground) -> None:
 
 
 @proof(NEWEST)
+def room_of_its_own_repo(ground: Ground) -> None:
+    """Room for a new revision is not made of the old one: what there is stays until what is wanted is here; nor in vain."""
+    disk = ground.disk(mib=300)
+    cache = Cache(ground, disk.path / "hub")
+    old = cache.model(ID, 120, days=30)
+    last = cache.model(f"{ORG}/last", 1, days=1)
+    ground.hub.repo("model", ID).commit({"model.safetensors": os.urandom(150 * MIB), "config.json": b"{}"})
+    policy = ground.policy(
+        f"mode: enforce\ncaches:\n  - {{path: {cache.path}, min-age: 0s, recent-use: 0s, min-free: 8MB, critical-free: 8MB, "
+        "irreplaceable: evict}\n"
+    )
+    run = cache.janitor("fetch", ID, "--json", "--policy", policy)
+    ground.equal((run.status, run.json["error_code"]), (73, "insufficient_disk"), f"the new revision: {run}")
+    ground.check(not cache.is_whole(ID, old), lambda: f"the old revision: {cache.is_whole(ID, old)}")
+    other = cache.publish(f"{ORG}/other", {"model.safetensors": os.urandom(400 * MIB)})
+    run = cache.janitor("fetch", f"{ORG}/other", "--json", "--policy", policy)
+    ground.equal(run.status, 73, f"what never fits: {run}")
+    ground.check(not cache.is_whole(ID, old), lambda: f"something went in vain: {cache.is_whole(ID, old)}")
+    ground.check(not cache.has(f"{ORG}/other", other), "what never fits is here")
+    # It was read just now, to see that it is whole.
+    cache.age(ID, 30)
+    other = cache.publish(f"{ORG}/another", {"model.safetensors": os.urandom(150 * MIB)})
+    run = cache.janitor("fetch", f"{ORG}/another", "--json", "--policy", policy)
+    ground.equal(run.status, 0, f"another repo: {run}")
+    ground.check(not cache.is_whole(f"{ORG}/another", other), "another repo is not whole")
+    ground.check(not cache.has(ID, old) and not cache.is_whole(f"{ORG}/last", last), "what went for it")
+
+
+@proof(NEWEST)
 def quota(ground: Ground) -> None:
     """A quota that nobody can see beforehand: the code of a full disk, nothing left of it, nothing else touched."""
     disk = ground.disk("btrfs", mib=340)
