@@ -8,7 +8,8 @@ enum Owner {
     /// Becomes the owner of caches, if this is root's process and they are another user's.
     ///
     /// The environment's folders become the owner's too: what is remembered goes where the owner's own runs find it, and
-    /// nothing of root's is read or written any more. A token in the environment stays: the caller gave it to this run.
+    /// nothing of root's is read or written any more. A token in the environment stays: the caller gave it to this run; so does a
+    /// state folder where the owner has no home, as in a container.
     ///
     /// - Throws: `CommandFailure` when the caches belong to different users, or root cannot become one of them.
     static func become(ofAll roots: [CacheRoot]) throws {
@@ -32,12 +33,12 @@ enum Owner {
 
     private static func adoptEnvironment(of uid: UInt32) {
         let rootsOwn = [
-            "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
-            "STATE_DIRECTORY",
-            "CREDENTIALS_DIRECTORY", "HF_HOME", "HF_TOKEN_PATH",
+            "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "CREDENTIALS_DIRECTORY", "HF_HOME",
+            "HF_TOKEN_PATH",
         ]
         for name in rootsOwn { unsafe unsetenv(name) }
         if let user = UserRecord.find(uid), user.home.hasPrefix("/"), let home = user.home.exactText {
+            for name in ["XDG_STATE_HOME", "STATE_DIRECTORY"] { unsafe unsetenv(name) }
             unsafe setenv("HOME", home, 1)
             unsafe setenv("USER", user.name, 1)
             unsafe setenv("LOGNAME", user.name, 1)

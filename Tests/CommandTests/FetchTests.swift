@@ -180,6 +180,24 @@ import Testing
         }
     }
 
+    /// As in a container: the cache's owner has no home, and the state folder is the owner's.
+    @Test(.enabled(if: isRoot)) func rootRemembersForAnOwnerWithoutHome() throws {
+        try withHub { ground in
+            try ground.folder.chmod(".", 0o755)
+            let user: UInt32 = 61234
+            try ground.folder.makeFolder("state")
+            for place: BytePath in ["hub", "hub/.locks", "state"] { try ground.folder.chown(place, user) }
+            #expect(try ground.run(["fetch", "acme/x"]).status == 0)
+            let blobs = try FileManager.default.contentsOfDirectory(atPath: ground.cache + "/models--acme--x/blobs")
+            let blob = BytePath("hub/models--acme--x/blobs/\(try #require(blobs.first))")
+            try ground.folder.write(blob, "[]")
+            try ground.folder.chown(blob, user)
+            #expect(try ground.run(["verify", "--depth", "digests"]).status == 1)
+            let ready = try ground.run(["ready", "acme/x", "--allow-subset"])
+            #expect(ready.status == 1 && ready.output.contains("digest-mismatch"), "\(ready.output)\(ready.errors)")
+        }
+    }
+
     @Test func theProgressLineFitsTheTerminal() throws {
         try withHub { ground in
             try ground.hub.fault("slow", ["rate": 500_000, "origin": "cdn"])
