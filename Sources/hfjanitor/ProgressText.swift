@@ -4,14 +4,14 @@ internal import Glibc
 enum ProgressText {
     /// A name and what is said of it, on the terminal that standard error is.
     static func show(_ name: String, _ rest: String) {
-        Terminal.write("\r\u{1B}[K" + fitted(name, rest, columns: columns), to: STDERR_FILENO)
+        Terminal.write("\r\u{1B}[K" + fitted(name, rest, columns: columns(of: STDERR_FILENO) ?? 80), to: STDERR_FILENO)
     }
 
-    /// The terminal's columns; 80 where it does not tell.
-    private static var columns: Int {
+    /// The columns of the terminal that a descriptor is; nil where it is none, or does not tell.
+    static func columns(of descriptor: Int32) -> Int? {
         var size = winsize()
-        let result = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size)
-        return result == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+        let result = unsafe ioctl(descriptor, UInt(TIOCGWINSZ), &size)
+        return result == 0 && size.ws_col > 0 ? Int(size.ws_col) : nil
     }
 
     /// Cuts the middle of the name out, and the end of the whole where that is not enough. The last column stays free: some
@@ -37,7 +37,8 @@ enum ProgressText {
         return taken
     }
 
-    private static func width(_ text: String) -> Int { text.reduce(0) { $0 + width($1) } }
+    /// The columns that a text takes.
+    static func width(_ text: String) -> Int { text.reduce(0) { $0 + width($1) } }
 
     /// Two for the characters of East Asian scripts and for pictures; too much rather than too little.
     private static func width(_ character: Character) -> Int {

@@ -124,11 +124,14 @@ struct Table {
 
     mutating func add(_ cells: [(String, Terminal.Style?)]) { rows.append(cells.map { (text: $0.0, style: $0.1) }) }
 
-    /// The lines, each behind an indent.
+    /// The lines. Where the terminal is too narrow for one of them, each row takes as many as it needs, and nothing is padded.
     func lines(rightAligned: Set<Int> = []) -> [String] {
         let columns = rows.map(\.count).max() ?? 0
         let widths = (0..<columns).map { column in
             rows.compactMap { $0.count > column ? $0[column].text.count : nil }.max() ?? 0
+        }
+        if let room = ProgressText.columns(of: STDOUT_FILENO), widths.reduce(-2, { $0 + $1 + 2 }) > room {
+            return rows.flatMap { Self.folded($0, columns: room) }
         }
         return rows.map { row in
             var line = ""
@@ -141,5 +144,21 @@ struct Table {
             }
             return line
         }
+    }
+
+    private static func folded(_ row: [(text: String, style: Terminal.Style?)], columns: Int) -> [String] {
+        var lines = [""]
+        var width = 0
+        for cell in row where !cell.text.isEmpty {
+            let own = ProgressText.width(cell.text)
+            if width > 0 {
+                let fits = width + 2 + own <= columns
+                if fits { lines[lines.count - 1] += "  " } else { lines.append("    ") }
+                width = fits ? width + 2 : 4
+            }
+            lines[lines.count - 1] += cell.style.map { Terminal.styled(cell.text, $0) } ?? cell.text
+            width += own
+        }
+        return lines
     }
 }

@@ -99,9 +99,11 @@ import Testing
     }
 
     /// Runs the program with a terminal as its output.
-    private func onTerminal(_ command: [String], _ cache: TestCache, environment: [String: String]) throws -> ProgramRun
-    {
-        let line = ([Program.path] + command + ["--cache", cache.path.text]).map { "'\($0)'" }.joined(separator: " ")
+    private func onTerminal(
+        _ command: [String], _ cache: TestCache, columns: Int = 0, environment: [String: String]
+    ) throws -> ProgramRun {
+        let words = ([Program.path] + command + ["--cache", cache.path.text]).map { "'\($0)'" }
+        let line = (columns > 0 ? "stty cols \(columns); " : "") + words.joined(separator: " ")
         let script = Process()
         script.executableURL = URL(fileURLWithPath: "/usr/bin/script")
         script.arguments = ["-qec", line, "/dev/null"]
@@ -127,6 +129,25 @@ import Testing
             #expect(!dumb.contains("\u{1b}"))
             let document = try onTerminal(["verify", "--json"], cache, environment: [:]).output
             #expect(!document.contains("\u{1b}[3"))
+        }
+    }
+
+    /// Where a row has no place in a line it takes several, broken between its cells.
+    @Test func tablesFitTheTerminal() throws {
+        try withMixedCache { cache in
+            func rows(_ columns: Int) throws -> [String] {
+                try onTerminal(["verify"], cache, columns: columns, environment: ["NO_COLOR": "1"]).output
+                    .components(separatedBy: "\r\n")
+            }
+            let wide = try rows(300)
+            let line = try #require(wide.first { $0.contains("size-mismatch") })
+            #expect(line.contains("model/org/broken"))
+            let narrow = try rows(60)
+            let start = try #require(narrow.firstIndex { $0.hasPrefix("size-mismatch") })
+            let end = narrow[(start + 1)...].firstIndex { !$0.hasPrefix("    ") } ?? narrow.endIndex
+            let row = narrow[start..<end]
+            #expect(row.count > 1 && row.contains { $0.contains("bytes are missing") })
+            #expect(row.allSatisfy { $0.count <= 60 }, "\(row.joined(separator: "\n"))")
         }
     }
 
