@@ -12,7 +12,8 @@ struct Ready: ParsableCommand {
         discussion: """
             Looks at headers and at what earlier checks remember of digests. Without @revision, the one that refs/main names, \
             else the only one. Never starts a download; with --wait it looks again until somebody else's download or repair is \
-            done.
+            done. Not ready is also a revision without a usable manifest in a repo with an interrupted download: that may be \
+            of a file that it lacks. Fetch it again, or remove the leftover, or say --allow-subset.
 
             Exit status: 0 ready; 1 not sound; 66 not here; 75 still arriving, or the time to wait ran out; 77 a file it needs \
             cannot be read.
@@ -21,7 +22,7 @@ struct Ready: ParsableCommand {
     @Argument(help: "A repo, a revision, a folder or a weight file.", completion: .targets)
     var target: String
 
-    @Flag(help: "A revision without any weights here is ready too.")
+    @Flag(help: "A revision without any weights here, or that an interrupted download may be of, is ready too.")
     var allowSubset = false
 
     // Whatever follows is the value, so that '-5s' is told what is wrong with it.
@@ -53,6 +54,16 @@ struct Ready: ParsableCommand {
             case schema, id, commit, ready, state, findings
             case errorMessage = "error_message"
         }
+    }
+
+    private static func remedy(forLeftoverOf repo: RepoReport) -> String {
+        // The policy removes nothing from a plain folder.
+        let removers =
+            repo.repo == nil
+            ? "" : " ('hfjanitor plan' tells what the policy removes, 'hfjanitor rm' removes all of the repo)"
+        return
+            "an interrupted download that may be of a file of this revision, which has no manifest that would tell: fetch "
+            + "it again, or remove the leftover\(removers), or take what is here with --allow-subset"
     }
 
     private func patience() throws -> Duration? {
@@ -129,6 +140,11 @@ struct Ready: ParsableCommand {
         let revision = try chosen(of: repo)
         // What could not be looked at in the repo's folder may be part of the revision.
         var findings = revision.findings + repo.findings.filter { $0.code.state == .unknown }
+        for leftover in repo.findings where revision.possibleLeftovers.contains(leftover.path) {
+            var finding = leftover
+            finding.detail = Self.remedy(forLeftoverOf: repo)
+            findings.append(finding)
+        }
         if let id = repo.repo, let commit = revision.commit, let cache = reports.first?.path {
             let told = DaemonFindings.ofContent(id, commit, in: cache, socket: socket.socket)
             findings += told.filter { finding in !findings.contains { $0.code == finding.code } }
@@ -194,9 +210,12 @@ struct Ready: ParsableCommand {
         if findings.contains(where: { $0.code.state == .corrupt }) { return .found }
         if findings.contains(where: { $0.code == .readError }) { return .found }
         if findings.contains(where: { $0.code == .unreadable }) { return .permission }
-        if !allowSubset && findings.contains(where: { $0.code == .weightsAbsent }) { return .found }
+        if !allowSubset && findings.contains(where: { Self.subsetCodes.contains($0.code) }) { return .found }
         return .good
     }
+
+    /// What leaves a revision whole and may still mean that a file is absent.
+    private static let subsetCodes: Set<FindingCode> = [.weightsAbsent, .stalePartial]
 
     private func show(_ repo: RepoReport, _ revision: RevisionReport, _ findings: [Finding], _ status: ExitStatus) {
         let name = displayText(of: repo.id) + (revision.commit.map { "@\($0.short)" } ?? "")
@@ -205,8 +224,9 @@ struct Ready: ParsableCommand {
             return
         }
         let state = min(revision.state, findings.compactMap(\.code.state).min() ?? .complete)
-        Terminal.print("\(name) is not ready: \(state.rawValue)")
-        for finding in findings where finding.severity == .error || [.inFlight, .weightsAbsent].contains(finding.code) {
+        Terminal.print("\(name) is not ready" + (state == .complete ? "" : ": \(state.rawValue)"))
+        for finding in findings
+        where finding.severity == .error || finding.code == .inFlight || Self.subsetCodes.contains(finding.code) {
             let place = (finding.file ?? finding.path).display
             Terminal.print("  \(finding.code.rawValue)  \(place)  \(displayText(of: finding.detail ?? ""))")
         }

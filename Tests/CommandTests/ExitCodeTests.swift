@@ -142,7 +142,8 @@ import Testing
         }
     }
 
-    @Test func readyTellsOfWhatMayHaveBeenInterrupted() throws {
+    /// Clients before 1.0 write no manifest: of a weight file that was being fetched only the partial is left.
+    @Test func whatMayLackAnInterruptedFileIsNotReady() throws {
         try withTestCache { cache in
             let repo = cache.repo()
             try repo.model(withManifest: false)
@@ -152,10 +153,41 @@ import Testing
             let lock = try HeldLock(cache.outer, repo.lockPlace(etag))
             #expect(try cache.run(["ready", "org/model"]).status == 75)
             lock.release()
-            let run = try cache.run(["ready", "org/model"])
-            #expect(
-                run.status == 0 && run.errors.contains(etag) && run.errors.contains("fetch it again"), "\(run.errors)")
+            for target in ["org/model", "org/model@main", "org/model@1111111"] {
+                let run = try cache.run(["ready", target])
+                #expect(run.status == 1, "\(run)")
+                #expect(run.output.contains("stale-partial") && run.output.contains(etag), "\(run.output)")
+                for word in ["fetch it again", "hfjanitor plan", "--allow-subset"] {
+                    #expect(run.output.contains(word), "\(run.output)")
+                }
+            }
+            try expectLeftover(of: cache, "org/model")
         }
+    }
+
+    @Test(arguments: ["", ".0a1b2c3d"]) func treeThatMayLackAnInterruptedFileIsNotReady(writer: String) throws {
+        try withTestCache { cache in
+            try cache.outer.write("tree/config.json", "{}")
+            try cache.outer.write("tree/model.safetensors", safetensors([("a", [1])]))
+            #expect(try cache.run(["ready", "./tree"]).status == 0)
+            let etag = ReferenceDigest.sha256([42])
+            let name = "4SfAgk9U607e8pVunEB9nSiU10k=.\(etag)\(writer).incomplete"
+            try cache.outer.write(BytePath("tree/.cache/huggingface/download/unet/" + name), [1])
+            let run = try cache.run(["ready", "./tree"])
+            #expect(run.status == 1 && run.output.contains(etag), "\(run)")
+            try expectLeftover(of: cache, "./tree")
+        }
+    }
+
+    private func expectLeftover(of cache: TestCache, _ target: String) throws {
+        let told = try cache.run(["ready", target, "--json"])
+        #expect(told.status == 1)
+        #expect(try told.json["ready"] as? Bool == false)
+        let findings = try #require(try told.json["findings"] as? [[String: Any]])
+        let leftover = try #require(findings.first { $0["code"] as? String == "stale-partial" })
+        #expect((leftover["detail"] as? String)?.contains("--allow-subset") == true)
+        let allowed = try cache.run(["ready", target, "--allow-subset"])
+        #expect(allowed.status == 0 && allowed.errors.contains("fetch it again"), "\(allowed)")
     }
 
     @Test func refOfWhichNothingIsHereIsAbsent() throws {
