@@ -27,6 +27,7 @@ struct RepoJudge {
             for key in view.sizes.keys { users[key, default: 0] += 1 }
         }
         report.elsewhere = repo.placesElsewhere
+        report.refsWithWhitespace = Set(repo.refs.filter { $0.commit != nil && $0.hasWhitespace }.map(\.name))
         for view in views {
             if let onlyCommits, let commit = view.snapshot.commit, !onlyCommits.contains(commit) { continue }
             var result = RevisionJudge(view: view, evidence: evidence, depth: depth).report()
@@ -85,13 +86,13 @@ struct RepoJudge {
                     detail: "an operation of hfjanitor is under way, or was interrupted"))
         }
         if onlyCommits == nil {
-            judgeRefs(into: &findings)
+            judgeRefs(of: report, into: &findings)
             judgeUnlinkedBlobs(into: &report, &findings)
         }
         report.findings = findings.sortedForReading()
     }
 
-    private func judgeRefs(into findings: inout [Finding]) {
+    private func judgeRefs(of report: RepoReport, into findings: inout [Finding]) {
         let commits = Set(repo.snapshots.compactMap(\.commit))
         for ref in repo.refs {
             let path = repo.folder.appending("refs").appending(ref.name)
@@ -102,7 +103,7 @@ struct RepoJudge {
                             .refWithoutSnapshot, path: path, actual: commit.hex,
                             detail: "nothing of this commit was fetched into the cache"))
                 }
-                if ref.hasWhitespace {
+                if report.refsWithWhitespace.contains(ref.name) {
                     findings.append(
                         Finding(
                             .foreignEntry, path: path,

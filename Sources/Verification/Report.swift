@@ -58,6 +58,8 @@ public struct RepoReport: Sendable {
     var elsewhere: Set<BytePath>
     /// Whether there may be links that nobody could look at.
     var hasUnseenLinks: Bool
+    /// The refs that name a commit amid white space: the Python client takes them for no commit when it is offline.
+    public var refsWithWhitespace: Set<BytePath> = []
 }
 
 extension RepoReport {

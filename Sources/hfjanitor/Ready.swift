@@ -138,6 +138,7 @@ struct Ready: ParsableCommand {
             throw CommandFailure(status: .absent, message: "'\(displayText(of: target))' is not here")
         }
         let revision = try chosen(of: repo)
+        try requireUsableRef(of: repo, revision)
         // What could not be looked at in the repo's folder may be part of the revision.
         var findings = revision.findings + repo.findings.filter { $0.code.state == .unknown }
         for leftover in repo.findings where revision.possibleLeftovers.contains(leftover.path) {
@@ -198,6 +199,18 @@ struct Ready: ParsableCommand {
         let list = repo.revisions.map { "  \(repo.id)@\($0.commit?.hex ?? "")" }.joined(separator: "\n")
         throw CommandFailure(
             status: .usage, message: "\(repo.id) has no ref main and several revisions; name one of:\n\(list)")
+    }
+
+    /// Whoever names a revision by a ref reads that file; whoever names the commit does not.
+    private func requireUsableRef(of repo: RepoReport, _ revision: RevisionReport) throws {
+        let isCommit = TargetResolver.isPath(target) && CommitHash(BytePath(target).lastComponent) != nil
+        let name = TargetResolver.isPath(target) ? nil : TargetName(target)?.revision
+        let ref = name.map { BytePath($0) } ?? "main"
+        guard !isCommit, revision.refs.contains(ref), repo.refsWithWhitespace.contains(ref) else { return }
+        throw CommandFailure(
+            status: .found,
+            message: "\(ref.display) of \(displayText(of: repo.id)) has white space around its commit: no client can use it "
+                + "offline; rewrite '\(repo.folder.appending("refs").appending(ref).display)' without it")
     }
 
     private func status(of revision: RevisionReport, _ findings: [Finding]) -> ExitStatus {

@@ -190,6 +190,28 @@ import Testing
         #expect(allowed.status == 0 && allowed.errors.contains("fetch it again"), "\(allowed)")
     }
 
+    /// The Python client compares what the file holds, and asks the Hub, or fails offline.
+    @Test(arguments: ["\(commit(1))\n", " \(commit(1))"]) func refAmidWhiteSpaceIsNotReady(content: String) throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            try repo.model()
+            try repo.ref("main", content)
+            try repo.ref("next", commit(1))
+            for target in ["org/model", "org/model@main", cache.path.appending(repo.folder).text] {
+                let run = try cache.run(["ready", target])
+                #expect(run.status == 1, "\(target): \(run)")
+                #expect(run.errors.contains("no client can use it offline"), "\(run.errors)")
+                #expect(run.errors.contains("rewrite 'models--org--model/refs/main'"), "\(run.errors)")
+            }
+            #expect(try cache.run(["ready", "org/model", "--json"]).json["ready"] as? Bool == false)
+            let snapshot = cache.path.appending(repo.folder).appending("snapshots").appending(BytePath(commit(1)))
+            for target in ["org/model@next", "org/model@1111111", "org/model@\(commit(1))", snapshot.text] {
+                let run = try cache.run(["ready", target])
+                #expect(run.status == 0, "\(target): \(run)")
+            }
+        }
+    }
+
     @Test func refOfWhichNothingIsHereIsAbsent() throws {
         try withTestCache { cache in
             try cache.repo().model()
