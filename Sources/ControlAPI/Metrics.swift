@@ -94,11 +94,17 @@ struct Metrics {
 
     private mutating func addContent(_ numbers: DaemonNumbers) {
         gauge(
-            "cache_bytes", "Bytes of repos by type and state, on the disk.",
-            numbers.stored.map { (labels($0.cache, [("type", $0.type), ("state", $0.state.rawValue)]), "\($0.bytes)") })
+            "cache_bytes", "Bytes of repos by type and state, on the disk; none: of repos without any revision here.",
+            numbers.stored.map { stored in
+                (labels(stored.cache, [("type", stored.type), ("state", stored.state?.rawValue ?? "none")]), "\(stored.bytes)")
+            })
         gauge(
-            "repos", "Repos by type and state.",
-            numbers.stored.map { (labels($0.cache, [("type", $0.type), ("state", $0.state.rawValue)]), "\($0.repos)") })
+            "repos", "Repos by type and state; one without any revision here has none.",
+            numbers.stored.compactMap { stored in
+                stored.state.map {
+                    (labels(stored.cache, [("type", stored.type), ("state", $0.rawValue)]), "\(stored.repos)")
+                }
+            })
         gauge(
             "findings", "Findings that hold, by code.",
             numbers.findings.map {

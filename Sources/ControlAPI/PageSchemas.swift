@@ -16,9 +16,9 @@ extension OpenAPISchemas {
 
     private static let listedRepo = object(
         [
-            ("id", text), ("folder", text), ("bytes", count), ("reclaimable_bytes", count), ("state", state),
-            ("pinned", flag), ("held", flag), ("revisions", list(listedRevision)),
-        ], optional: [("last_use", lastUse)])
+            ("id", text), ("folder", text), ("bytes", count), ("reclaimable_bytes", count), ("pinned", flag),
+            ("held", flag), ("revisions", list(listedRevision)),
+        ], optional: [("state", state), ("last_use", lastUse)])
 
     private static let listedCache = object([
         ("path", text), ("bytes", count), ("free_bytes", count), ("reclaimable_bytes", count), ("other_bytes", count),

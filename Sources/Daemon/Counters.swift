@@ -47,8 +47,8 @@ public struct DaemonNumbers: Sendable {
         public var cache: String
         /// `model`, `dataset`, …
         public var type: String
-        /// The repos' state.
-        public var state: RevisionState
+        /// The repos' state; nil: of those of which no revision is here.
+        public var state: RevisionState?
         /// Repos.
         public var repos: Int
         /// Bytes on the disk.
@@ -154,14 +154,14 @@ extension DaemonLoop {
         var stored: [DaemonNumbers.Stored] = []
         var findings: [DaemonNumbers.Findings] = []
         for cache in caches {
-            var sums: [RepoType: [RevisionState: (repos: Int, bytes: UInt64)]] = [:]
+            var sums: [RepoType: [RevisionState?: (repos: Int, bytes: UInt64)]] = [:]
             for (folder, repo) in cache.repos {
                 guard let type = RepoID(folder: folder)?.type else { continue }
                 let known = sums[type]?[repo.state] ?? (0, 0)
                 sums[type, default: [:]][repo.state] = (known.repos + 1, known.bytes &+ repo.bytes)
             }
             for type in RepoType.allCases {
-                for state in RevisionState.allCases {
+                for state in RevisionState.allCases.map(Optional.some) + [nil] {
                     let sum = sums[type]?[state] ?? (0, 0)
                     stored.append(
                         .init(cache: cache.id, type: type.rawValue, state: state, repos: sum.repos, bytes: sum.bytes))

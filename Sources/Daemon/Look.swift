@@ -31,8 +31,8 @@ struct RepoLook: Sendable {
     var folder: BytePath
     var id: String
     var states: [CommitHash: RevisionState] = [:]
-    /// The worst of those that have a ref, of all if none has.
-    var state = RevisionState.complete
+    /// The worst of those that have a ref, of all if none has; nil: there is nothing to judge.
+    var state: RevisionState?
     var refs: [String: CommitHash] = [:]
     /// Bytes on the disk of everything in the folder.
     var allBytes: UInt64 = 0

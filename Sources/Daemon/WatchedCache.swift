@@ -191,7 +191,7 @@ struct KnownRepo {
     /// Revisions that were whole once.
     var everWhole: Set<CommitHash> = []
     var downloads: [LiveDownload] = []
-    var state = RevisionState.complete
+    var state: RevisionState?
     var refs: [String: CommitHash] = [:]
     /// Bytes on the disk.
     var bytes: UInt64 = 0

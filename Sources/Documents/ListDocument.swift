@@ -27,7 +27,8 @@ public struct ListDocument: Encodable, Sendable {
         var folder: String
         var bytes: UInt64
         var reclaimableBytes: UInt64
-        var state: String
+        /// Absent where no revision is here.
+        var state: String?
         var lastUse: LastUseDocument?
         var pinned: Bool
         var held: Bool
@@ -131,7 +132,7 @@ public struct ListDocument: Encodable, Sendable {
     private static func repo(_ repo: RepoReport, isPinned: Bool, isHeld: Bool) -> Repo {
         Repo(
             id: repo.id, folder: repo.folder.text, bytes: repo.bytes, reclaimableBytes: repo.reclaimableBytes,
-            state: repo.state.rawValue, lastUse: repo.lastUse.map(LastUseDocument.init), pinned: isPinned, held: isHeld,
+            state: repo.state?.rawValue, lastUse: repo.lastUse.map(LastUseDocument.init), pinned: isPinned, held: isHeld,
             revisions: repo.revisions.map { revision in
                 Revision(
                     commit: revision.commit?.hex, refs: revision.refs.map(\.text), state: revision.state.rawValue,

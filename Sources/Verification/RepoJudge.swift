@@ -18,7 +18,7 @@ struct RepoJudge {
     /// - Parameter displayID: how the repo is called.
     func report(displayID: String) -> RepoReport {
         var report = RepoReport(
-            id: displayID, repo: repo.id, folder: repo.folder, bytes: 0, reclaimableBytes: 0, state: .complete,
+            id: displayID, repo: repo.id, folder: repo.folder, bytes: 0, reclaimableBytes: 0, state: nil,
             lastUse: nil, revisions: [], findings: [], leftovers: [], filesChecked: 0, bytesChecked: 0,
             tally: repo.tally, payloads: [], elsewhere: [], hasUnseenLinks: repo.hasUnseenLinks)
         var contents: Set<FileKey> = []
@@ -53,10 +53,10 @@ struct RepoJudge {
     }
 
     /// The state of a repo that has no revision: what its leftovers say.
-    private static func stateWithoutRevisions(_ findings: [Finding]) -> RevisionState {
+    private static func stateWithoutRevisions(_ findings: [Finding]) -> RevisionState? {
         if findings.contains(where: { $0.code.state == .unknown }) { return .unknown }
         if findings.contains(where: { $0.code == .inFlight }) { return .downloading }
-        return findings.contains { $0.code == .stalePartial } ? .partial : .complete
+        return findings.contains { $0.code == .stalePartial } ? .partial : nil
     }
 
     /// What belongs to no revision.

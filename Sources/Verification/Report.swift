@@ -38,8 +38,9 @@ public struct RepoReport: Sendable {
     public var bytes: UInt64
     /// Bytes that could be reclaimed without any policy.
     public var reclaimableBytes: UInt64
-    /// The worst state of the revisions that have a ref, of all if none has.
-    public var state: RevisionState
+    /// The worst state of the revisions that have a ref, of all if none has; without any revision what its leftovers say, and
+    /// nil where they say nothing.
+    public var state: RevisionState?
     /// When it was last used.
     public var lastUse: LastUse?
     /// The revisions.
@@ -72,7 +73,7 @@ extension RepoReport {
         }
         revisions.sort { ($0.commit?.hex ?? "") < ($1.commit?.hex ?? "") }
         let named = revisions.filter { !$0.refs.isEmpty }
-        state = (named.isEmpty ? revisions : named).map(\.state).min() ?? .complete
+        state = (named.isEmpty ? revisions : named).map(\.state).min() ?? state
     }
 }
 

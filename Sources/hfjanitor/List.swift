@@ -113,7 +113,7 @@ struct List: ParsableCommand {
                 }
                 if repo.revisions.isEmpty {
                     table.add([
-                        (formatBytes(repo.bytes), nil), ("", nil), ("", nil), (name + mark, nil), ("none", .dim),
+                        (formatBytes(repo.bytes), nil), stateCell(repo.state), ("", nil), (name + mark, nil), ("none", .dim),
                     ])
                 }
             } else {
@@ -144,8 +144,9 @@ struct List: ParsableCommand {
                 + "\(formatBytes(cache.reclaimableBytes)) reclaimable, \(formatBytes(cache.freeBytes)) free")
     }
 
-    private func stateCell(_ state: RevisionState) -> (String, Terminal.Style?) {
-        switch state {
+    private func stateCell(_ state: RevisionState?) -> (String, Terminal.Style?) {
+        guard let state else { return ("-", nil) }
+        return switch state {
         case .complete: (state.rawValue, .green)
         case .corrupt, .partial: (state.rawValue, .red)
         case .downloading, .unknown: (state.rawValue, .yellow)

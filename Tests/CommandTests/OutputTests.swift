@@ -255,6 +255,23 @@ import Testing
         }
     }
 
+    @Test func aRepoOfWhichNoRevisionIsHereHasNoState() throws {
+        try withTestCache { cache in
+            try cache.repo().ref("main", commit(7))
+            let caches = try objects(try cache.run(["ls", "--json"]).json["caches"])
+            let repo = try #require(try objects(caches.first?["repos"]).first)
+            #expect(repo["id"] as? String == "model/org/model" && repo["state"] == nil, "\(repo)")
+            for arguments in [["ls"], ["ls", "--revisions"], ["ls", "org/model"]] {
+                let run = try cache.run(arguments)
+                let line = try #require(run.output.split(separator: "\n").first { $0.contains("model/org/model") })
+                #expect(line.split(separator: " ").contains("-") && !run.output.contains("complete"), "\(line)")
+            }
+            // What is left of it may say more.
+            try cache.repo().partial(ReferenceDigest.sha256([1]))
+            #expect(try cache.run(["ls"]).output.contains("partial"))
+        }
+    }
+
     @Test func listDocument() throws {
         try withMixedCache { cache in
             for all in [false, true] {

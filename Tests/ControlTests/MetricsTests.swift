@@ -62,6 +62,22 @@ import Testing
         }
     }
 
+    @Test func aRepoOfWhichNoRevisionIsHereHasNoState() throws {
+        try withTestCache { cache in
+            try cache.repo("org/gone").ref("main", commit(7))
+            try cache.repo("org/gone").blob(Array(repeating: 1, count: 5000))
+            let daemon = try ControlledDaemon(cache, policy: "mode: observe\ncaches:\n  - path: \(cache.path.text)\n")
+            #expect(daemon.wait { (try? daemon.ask("GET", "/metrics").text.contains("hfjanitor_repos")) ?? false })
+            let samples = Samples(try daemon.ask("GET", "/metrics").text)
+            for state in ["complete", "partial", "downloading", "corrupt", "unknown"] {
+                #expect(samples.value("hfjanitor_repos", ["type": "model", "state": state]) == "0", "\(state)")
+                #expect(samples.value("hfjanitor_cache_bytes", ["type": "model", "state": state]) == "0", "\(state)")
+            }
+            let bytes = try #require(samples.value("hfjanitor_cache_bytes", ["type": "model", "state": "none"]))
+            #expect(try #require(Int(bytes)) >= 5000)
+        }
+    }
+
     @Test func aCacheThatIsListedTwiceIsToldOnce() throws {
         try withTestCache { cache in
             try cache.repo("org/whole").model()

@@ -80,7 +80,7 @@ function drawBox(pen, box, colour, ink) {
       pen.globalAlpha = 1;
     }
   }
-  const sign = map.colour === "state" ? (states[entry.repo.state] || states.unknown).sign : "";
+  const sign = map.colour === "state" ? (states[entry.repo.state] || { sign: "" }).sign : "";
   label(pen, inner, sign + displayText(entry.name), size(entry.repo.bytes), ink);
 }
 
@@ -117,7 +117,7 @@ function describe(box) {
   const { entry, others, bytes } = box.item;
   if (!entry) return count(others, "smaller repo") + ", " + size(bytes) + " together: see the table.";
   const use = entry.repo.last_use ? ", used " + age(entry.repo.last_use.time) : "";
-  return entry.id + ": " + size(entry.repo.bytes) + ", " + entry.repo.state + use + ", "
+  return entry.id + ": " + size(entry.repo.bytes) + ", " + (entry.repo.state || "nothing of it here") + use + ", "
     + count(entry.repo.revisions.length, "revision");
 }
 

@@ -77,6 +77,7 @@ function spaceBar(cache, floor) {
 }
 
 function badge(state) {
+  if (!state) return "–";
   const known = states[state] || states.unknown;
   return element("span", { class: "badge " + known.colour.slice(2) }, known.sign + state);
 }
@@ -102,7 +103,7 @@ function drawRepos() {
     columns: [
       { title: "Repo", isLong: true, value: (row) => row.id, cell: (row) => element("button", {
         class: "link", "data-key": "repo " + row.key, onclick: () => showRepo(row.key, true) }, row.id) },
-      { title: "State", value: (row) => row.repo.state, cell: (row) => badge(row.repo.state) },
+      { title: "State", value: (row) => row.repo.state || "", cell: (row) => badge(row.repo.state) },
       { title: "Size", isNumber: true, value: (row) => row.repo.bytes, cell: (row) => size(row.repo.bytes) },
       { title: "Last use", isNumber: true, value: (row) => row.used, cell: (row) => row.repo.last_use
         ? age(row.repo.last_use.time) + " (" + row.repo.last_use.source + ")" : "not known" },
