@@ -104,6 +104,28 @@ public final class CacheRoot: Sendable {
         otherFilesystems.withLock { $0[device] = found }
     }
 
+    /// Whether there is something in the root and none of it shows that a cache is there: a client makes `.locks`, a tag and
+    /// folders of repos.
+    public var isSomethingElse: Bool {
+        guard let listing = try? openForListing().listDirectory() else { return false }
+        let names = listing.entries.map(\.name) + listing.failures.map(\.subject)
+        // A repo's folder has `blobs` too.
+        let isRepo = names.contains("snapshots")
+        var hasOthers = false
+        for name in names {
+            switch RootEntryName(name) {
+            case .repo, .locks, .cacheTag: return false
+            case .sharedStore:
+                guard isRepo else { return false }
+                hasOthers = true
+            case .desktopHelper, .oldTemporary, .migrationMark: break
+            // A filesystem that was just made.
+            case .foreign: hasOthers = hasOthers || name != "lost+found"
+            }
+        }
+        return hasOthers
+    }
+
     /// What tells whether a file of the cache is in use: `lease`, `proc`, or `none`.
     public var inUseMethod: String {
         let user = effectiveUser()

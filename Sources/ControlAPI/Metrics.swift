@@ -96,7 +96,10 @@ struct Metrics {
         gauge(
             "cache_bytes", "Bytes of repos by type and state, on the disk; none: of repos without any revision here.",
             numbers.stored.map { stored in
-                (labels(stored.cache, [("type", stored.type), ("state", stored.state?.rawValue ?? "none")]), "\(stored.bytes)")
+                (
+                    labels(stored.cache, [("type", stored.type), ("state", stored.state?.rawValue ?? "none")]),
+                    "\(stored.bytes)"
+                )
             })
         gauge(
             "repos", "Repos by type and state; one without any revision here has none.",

@@ -132,7 +132,8 @@ public struct ListDocument: Encodable, Sendable {
     private static func repo(_ repo: RepoReport, isPinned: Bool, isHeld: Bool) -> Repo {
         Repo(
             id: repo.id, folder: repo.folder.text, bytes: repo.bytes, reclaimableBytes: repo.reclaimableBytes,
-            state: repo.state?.rawValue, lastUse: repo.lastUse.map(LastUseDocument.init), pinned: isPinned, held: isHeld,
+            state: repo.state?.rawValue, lastUse: repo.lastUse.map(LastUseDocument.init), pinned: isPinned,
+            held: isHeld,
             revisions: repo.revisions.map { revision in
                 Revision(
                     commit: revision.commit?.hex, refs: revision.refs.map(\.text), state: revision.state.rawValue,

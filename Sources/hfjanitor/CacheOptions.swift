@@ -53,14 +53,18 @@ struct OpenedCaches {
     ///
     /// What root alone may read, such as the policy, is read before.
     ///
-    /// - Throws: `CommandFailure` when the policy is wrong, or a named cache is not there or cannot be read.
+    /// - Throws: `CommandFailure` when the policy is wrong, or a named cache is not there, is none or cannot be read.
     init(_ options: CacheOptions, needing need: PolicyNeed = .caches) throws {
         try self.init(opening: options, needing: need)
         try Owner.become(ofAll: roots)
+        for root in roots where !options.cache.isEmpty && root.isSomethingElse {
+            let hint = root.likelyCache ?? "nothing in it belongs to one; check --cache"
+            throw CommandFailure(status: .absent, message: "'\(root.path.display)' is no cache: \(hint)")
+        }
     }
 
     /// Opens the caches, and leaves this process whose it is.
-    init(opening options: CacheOptions, needing need: PolicyNeed = .caches) throws {
+    private init(opening options: CacheOptions, needing need: PolicyNeed = .caches) throws {
         let locator = CacheLocator(environment: Terminal.environment)
         if need == .rules || need != .nothing && (options.cache.isEmpty || options.policyOptions.policy != nil) {
             do {
@@ -144,6 +148,19 @@ struct OpenedCaches {
             )
         }
         return CommandFailure(status: .cannotRead, message: "cannot read the cache '\(path.display)': \(error.reason)")
+    }
+}
+
+extension CacheRoot {
+    /// What was meant where the home of the cache, or a repo's folder, was named in place of the cache; nil: neither was.
+    var likelyCache: String? {
+        if (try? open("hub", options: .directory)) != nil {
+            return "did you mean '\(path.appending("hub").display)'?"
+        }
+        if (try? open("snapshots", options: .directory)) != nil {
+            return "it is a repo's folder; did you mean '\(path.parent.display)'?"
+        }
+        return nil
     }
 }
 

@@ -113,7 +113,8 @@ struct List: ParsableCommand {
                 }
                 if repo.revisions.isEmpty {
                     table.add([
-                        (formatBytes(repo.bytes), nil), stateCell(repo.state), ("", nil), (name + mark, nil), ("none", .dim),
+                        (formatBytes(repo.bytes), nil), stateCell(repo.state), ("", nil), (name + mark, nil),
+                        ("none", .dim),
                     ])
                 }
             } else {

@@ -209,7 +209,8 @@ struct Ready: ParsableCommand {
         guard !isCommit, revision.refs.contains(ref), repo.refsWithWhitespace.contains(ref) else { return }
         throw CommandFailure(
             status: .found,
-            message: "\(ref.display) of \(displayText(of: repo.id)) has white space around its commit: no client can use it "
+            message:
+                "\(ref.display) of \(displayText(of: repo.id)) has white space around its commit: no client can use it "
                 + "offline; rewrite '\(repo.folder.appending("refs").appending(ref).display)' without it")
     }
 

@@ -119,17 +119,10 @@ struct VerificationRun {
         return kept
     }
 
-    /// The home of the cache, or a repo's folder, is easily named in place of the cache.
+    /// What the environment or the policy names may be anything as well as what the command line does.
     private func warnOfFoldersThatAreNoCaches() {
         for root in resolver.roots {
-            let hint: String
-            if (try? root.open("hub", options: .directory)) != nil {
-                hint = "did you mean '\(root.path.appending("hub").display)'?"
-            } else if (try? root.open("snapshots", options: .directory)) != nil {
-                hint = "it is a repo's folder; did you mean '\(root.path.parent.display)'?"
-            } else {
-                continue
-            }
+            guard let hint = root.likelyCache else { continue }
             Terminal.complain("'\(root.path.display)' is no cache: \(hint)")
         }
     }

@@ -122,6 +122,49 @@ import Testing
         }
     }
 
+    @Test func namedFolderThatIsNoCacheIsAbsent() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            try repo.model()
+            try cache.outer.write("else/notes.txt", "x")
+            let places = [
+                (cache.outer.path, "did you mean '\(cache.path.text)'?"),
+                (cache.path.appending(repo.folder), "it is a repo's folder; did you mean '\(cache.path.text)'?"),
+                (cache.outer.absolute("else"), "nothing in it belongs to one"),
+            ]
+            for (place, hint) in places {
+                for command in [
+                    ["verify"], ["ls"], ["ready", "org/model"], ["plan"], ["enforce", "--yes"],
+                    ["explain", "org/model"], ["rm", "org/model", "--yes"], ["repair"], ["status"],
+                ] {
+                    let run = try Program.run(command + ["--cache", place.text])
+                    #expect(run.status == 66, "\(command): \(run)")
+                    #expect(run.output == "" && run.errors.contains("is no cache: \(hint)"), "\(command): \(run)")
+                }
+            }
+            // The environment's is only warned of, as a client would make a cache of it.
+            let run = try Program.run(["verify"], environment: ["HF_HUB_CACHE": cache.outer.path.text])
+            #expect(run.status == 0 && run.errors.contains("is no cache: did you mean"), "\(run)")
+        }
+    }
+
+    @Test(arguments: [
+        [], ["lost+found/"], [".locks/"], ["CACHEDIR.TAG", "notes.txt"], ["models--org--x/", "notes.txt"],
+    ])
+    func namedFolderThatMayBecomeACacheIsOne(entries: [String]) throws {
+        try withTestCache { cache in
+            try cache.outer.makeFolder("new")
+            for entry in entries {
+                let place = BytePath("new").appending(BytePath(entry))
+                if entry.hasSuffix("/") { try cache.outer.makeFolder(place) } else { try cache.outer.write(place, "") }
+            }
+            for command in [["verify"], ["ls"], ["plan"]] {
+                let run = try Program.run(command + ["--cache", cache.outer.absolute("new").text])
+                #expect(run.status == 0 && run.errors == "", "\(command): \(run)")
+            }
+        }
+    }
+
     @Test func readyGivesADocumentWhateverItFinds() throws {
         try withTestCache { cache in
             try cache.repo().model()
