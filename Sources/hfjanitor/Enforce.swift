@@ -44,6 +44,7 @@ struct Enforce: ParsableCommand {
                         "the policy only observes: 'hfjanitor plan' shows what it would do; set 'mode: enforce', or pass --yes"
                 )
             }
+            try session.requireWritable(Set(session.gathered.indices))
             if !caches.json { session.sayWhatIsAbsent() }
             let text = PlanText(caches: session.gathered)
             let environment = HubEnvironment(
@@ -71,6 +72,8 @@ struct Enforce: ParsableCommand {
             }
             if report.pass.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
             if let status = report.pass.failureStatus { return status }
+            let unreached = zip(session.gathered, report.pass.plan.caches).filter { !$1.isReached }.map(\.0)
+            if unreached.contains(where: \.root.filesystem.isReadOnly) { return .cannotWrite }
             return report.isReached && report.pass.kept.isEmpty ? .good : .busy
         }
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CacheScan
 import Enforcement
 internal import Glibc
 import HubCache
@@ -38,6 +39,7 @@ struct Remove: ParsableCommand {
             var session = try RetentionSession(caches, isActing: !dryRun)
             let removal = try session.removal(
                 named: targets, overrides: Overrides(force: force, assumesUnused: assumeUnused))
+            try session.requireWritable(Set(removal.items.map(\.cache) + removal.repos.map(\.cache)))
             let plan = session.enforcer.plan(removal)
             let text = PlanText(caches: session.gathered)
             if !caches.json {
@@ -72,6 +74,8 @@ struct Remove: ParsableCommand {
             }
             if outcome.isCancelled { throw CommandFailure(status: .interrupted, message: "interrupted") }
             if let status = outcome.failureStatus { return status }
+            let isReadOnly = { (item: Item) in session.gathered[item.cache].root.filesystem.isReadOnly }
+            if plan.kept.contains(where: { isReadOnly($0.item) }) { return .cannotWrite }
             return plan.kept.isEmpty && outcome.kept.isEmpty && !outcome.leavesMore ? .good : .busy
         }
     }

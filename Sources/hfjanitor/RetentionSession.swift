@@ -171,6 +171,16 @@ struct RetentionSession {
         }
     }
 
+    /// - Throws: `CommandFailure` 73 where nothing can be removed from any of these caches, as nothing can be written there.
+    func requireWritable(_ caches: Set<Int>) throws {
+        let places = caches.sorted().map { gathered[$0].root }
+        guard !places.isEmpty, places.allSatisfy(\.filesystem.isReadOnly) else { return }
+        let list = places.map { "'\($0.path.display)'" }.joined(separator: ", ")
+        throw CommandFailure(
+            status: .cannotWrite,
+            message: "nothing can be removed from \(list): the filesystem is read-only; mount it read-write first")
+    }
+
     private func place(of root: CacheRoot) -> Int? {
         gathered.firstIndex { $0.root.stat.key == root.stat.key }
     }

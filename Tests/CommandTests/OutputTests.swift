@@ -63,6 +63,21 @@ import Testing
         }
     }
 
+    @Test(
+        .enabled(if: isRoot),
+        arguments: [["rm", "org/model", "--yes"], ["rm", "org/model@main", "--yes"], ["enforce", "--yes"]])
+    func removingNeedsAFilesystemThatCanBeWritten(command: [String]) throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            let hub = cache.path.text
+            let script = "mount --bind '\(hub)' '\(hub)' && mount -o remount,bind,ro '\(hub)' && exec \"$@\""
+            let run = try Program.run(
+                command + ["--cache", hub], wrapper: ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script, "sh"])
+            #expect(run.status == 73, "\(run)")
+            #expect(run.errors.contains("'\(hub)': the filesystem is read-only"), "\(run)")
+        }
+    }
+
     @Test(.enabled(if: isRoot)) func worksWhereNothingMayBeWritten() throws {
         try withMixedCache { cache in
             // Of another user, and closed for writing: as a shared cache is for its readers.
