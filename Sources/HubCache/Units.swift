@@ -10,6 +10,9 @@ public struct UnitError: Error, Sendable, Hashable {
         self.message = message
         self.suggestion = suggestion
     }
+
+    /// What is wrong, and what was probably meant.
+    public var words: String { message + (suggestion.map { "; did you mean '\($0)'?" } ?? "") }
 }
 
 /// Numbers of bytes as people write them.

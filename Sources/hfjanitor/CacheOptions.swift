@@ -7,8 +7,19 @@ import PolicyFile
 import Retention
 import Synchronization
 
-/// Which caches a command works on, for every command.
+/// Which caches a command works on, for every command that prints data.
 struct CacheOptions: ParsableArguments {
+    @OptionGroup var choice: CacheChoice
+
+    @Flag(name: .long, help: "Print one JSON document.")
+    var json = false
+
+    var cache: [String] { choice.cache }
+    var policyOptions: PolicyOptions { choice.policyOptions }
+}
+
+/// Which caches a command works on, for every command.
+struct CacheChoice: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -17,9 +28,6 @@ struct CacheOptions: ParsableArguments {
     var cache: [String] = []
 
     @OptionGroup var policyOptions: PolicyOptions
-
-    @Flag(name: .long, help: "Print one JSON document.")
-    var json = false
 }
 
 /// The caches that a command was given, opened, and the policy that says more of them.
@@ -54,7 +62,7 @@ struct OpenedCaches {
     /// What root alone may read, such as the policy, is read before.
     ///
     /// - Throws: `CommandFailure` when the policy is wrong, or a named cache is not there, is none or cannot be read.
-    init(_ options: CacheOptions, needing need: PolicyNeed = .caches) throws {
+    init(_ options: CacheChoice, needing need: PolicyNeed = .caches) throws {
         try self.init(opening: options, needing: need)
         try Owner.become(ofAll: roots)
         for root in roots where !options.cache.isEmpty && root.isSomethingElse {
@@ -64,7 +72,7 @@ struct OpenedCaches {
     }
 
     /// Opens the caches, and leaves this process whose it is.
-    private init(opening options: CacheOptions, needing need: PolicyNeed = .caches) throws {
+    private init(opening options: CacheChoice, needing need: PolicyNeed = .caches) throws {
         let locator = CacheLocator(environment: Terminal.environment)
         if need == .rules || need != .nothing && (options.cache.isEmpty || options.policyOptions.policy != nil) {
             do {

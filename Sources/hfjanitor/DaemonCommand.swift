@@ -20,7 +20,7 @@ struct DaemonCommand: ParsableCommand {
             Exit status: 0 stopped; 64 usage; 73 cannot listen; 74 cannot start; 78 the policy is wrong.
             """)
 
-    @OptionGroup var caches: CacheOptions
+    @OptionGroup var caches: CacheChoice
     @OptionGroup var socket: SocketOption
 
     func run() throws {

@@ -34,7 +34,7 @@ struct Doctor: ParsableCommand {
             var checks = MachineDiagnosis(environment: Terminal.environment).checks()
             let opened: OpenedCaches
             do {
-                opened = try OpenedCaches(caches, needing: .rules)
+                opened = try OpenedCaches(caches.choice, needing: .rules)
                 checks += PolicyDiagnosis(opened, environment: Terminal.environment).checks()
             } catch let failure as CommandFailure where failure.status == .policy {
                 // A wrong policy is one thing more to tell, not the end of the look at the rest.
@@ -42,7 +42,7 @@ struct Doctor: ParsableCommand {
                     Check(
                         "policy", .problem, failure.message.replacing("\n", with: "; "),
                         remedy: "correct it; 'hfjanitor policy check' says all that is wrong"))
-                opened = try OpenedCaches(caches, needing: .nothing)
+                opened = try OpenedCaches(caches.choice, needing: .nothing)
             }
             checks.append(memoryCheck())
             if let path = opened.absentDefault {

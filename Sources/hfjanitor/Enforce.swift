@@ -30,13 +30,13 @@ struct Enforce: ParsableCommand {
     private func room() throws -> UInt64? {
         guard let free else { return nil }
         do throws(UnitError) { return try ByteCount.parse(free) } catch {
-            throw CommandFailure(status: .usage, message: "--free: \(error.message)")
+            throw CommandFailure(status: .usage, message: "--free: \(error.words)")
         }
     }
 
     func run() throws {
         try reportingFailures {
-            let session = try RetentionSession(caches, room: try room(), isActing: true, needsMemory: true)
+            let session = try RetentionSession(caches.choice, room: try room(), isActing: true, needsMemory: true)
             guard session.policy.mode == .enforce || yes else {
                 throw CommandFailure(
                     status: .policy,

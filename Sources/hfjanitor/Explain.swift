@@ -17,11 +17,11 @@ struct Explain: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Judge as of another time: RFC 3339, a date, or +DURATION from now.", valueName: "time|+duration"))
-    var at: PlanTime?
+    var at: String?
 
     func run() throws {
         try reportingFailures {
-            var session = try RetentionSession(caches, at: at)
+            var session = try RetentionSession(caches.choice, at: try at.map { try PlanTime($0) })
             let explanations = session.enforcer.explain(try session.removal(named: [target]).items)
             if caches.json {
                 try printJSON(ExplainDocument(explanations, caches: session.gathered))

@@ -65,12 +65,12 @@ struct Fetch: ParsableCommand {
             let (repo, revision) = try named.revisionOnHub()
             let request = FetchRequest(
                 repo: repo, revision: revision, include: named.include, exclude: named.exclude)
-            var opened = try OpenedCaches(caches, needing: .rules)
+            var opened = try OpenedCaches(caches.choice, needing: .rules)
             var made: [BytePath] = []
             defer { Self.removeEmpty(made) }
             if opened.roots.isEmpty, let path = opened.absentDefault {
                 made = try Self.makeCache(path)
-                opened = try OpenedCaches(caches, needing: .rules)
+                opened = try OpenedCaches(caches.choice, needing: .rules)
             }
             guard
                 let root = opened.roots.first(where: { (try? $0.stat(at: request.repo.folder)) != nil })

@@ -51,7 +51,7 @@ struct Hold: ParsableCommand {
                     throw UnitError("'\(displayText(of: duration))' is not between 1s and 30d")
                 }
             } catch {
-                throw ValidationError("--for: \(error.message)")
+                throw ValidationError("--for: \(error.words)")
             }
         }
         if command.isEmpty, CommandLine.arguments.last == "--" {
@@ -170,7 +170,7 @@ enum HoldTarget {
         _ target: String, _ caches: CacheOptions, runsProgram: Bool = false
     ) throws -> (CacheRoot, RepoID, CommitHash?) {
         let user = effectiveUser()
-        let opened = try OpenedCaches(caches, needing: .cachesOfTarget)
+        let opened = try OpenedCaches(caches.choice, needing: .cachesOfTarget)
         var resolver = TargetResolver(opened)
         let selected = try resolver.resolve(target)
         if runsProgram, effectiveUser() != user {

@@ -71,7 +71,7 @@ struct HubSession {
     ) {
         do {
             let session = try RetentionSession(
-                options, room: bytes, on: filesystem, sparing: repo, isActing: true, needsMemory: true)
+                options.choice, room: bytes, on: filesystem, sparing: repo, isActing: true, needsMemory: true)
             // Nothing goes for what finds no room even then.
             guard session.enforcer.plan().caches.contains(where: { $0.freeBytesAfter >= free }) else { return }
             let hub = HubQuestioner(client: clients(), cancellation: Interruption.cancellation)

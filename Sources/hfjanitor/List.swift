@@ -56,7 +56,7 @@ struct List: ParsableCommand {
 
     func run() throws {
         try reportingFailures {
-            let opened = try OpenedCaches(caches, needing: .rules)
+            let opened = try OpenedCaches(caches.choice, needing: .rules)
             if let path = opened.absentDefault, targets.isEmpty {
                 Terminal.complain("there is no cache yet at '\(path.display)'")
             }

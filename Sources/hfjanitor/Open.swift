@@ -38,7 +38,7 @@ struct Open: ParsableCommand {
         try reportingFailures {
             let limit: Duration
             do throws(UnitError) { limit = try TimeSpan.parse(idle) } catch {
-                throw CommandFailure(status: .usage, message: "--idle: \(error)")
+                throw CommandFailure(status: .usage, message: "--idle: \(error.words)")
             }
             guard let client = SocketOption.client(named: socket.socket),
                 try socket.ask("GET", "/healthz", milliseconds: 5000) != nil

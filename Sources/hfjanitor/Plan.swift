@@ -21,14 +21,14 @@ struct PlanCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Judge as of another time: RFC 3339, a date, or +DURATION from now.", valueName: "time|+duration"))
-    var at: PlanTime?
+    var at: String?
 
     @Flag(name: .long, help: "Do not list what stays.")
     var actionsOnly = false
 
     func run() throws {
         try reportingFailures {
-            let session = try RetentionSession(caches, at: at)
+            let session = try RetentionSession(caches.choice, at: try at.map { try PlanTime($0) })
             let plan = session.enforcer.plan()
             if caches.json {
                 try printJSON(
@@ -43,22 +43,26 @@ struct PlanCommand: ParsableCommand {
 }
 
 /// A point in time on the command line.
-struct PlanTime: ExpressibleByArgument {
+struct PlanTime {
     private let absolute: Timestamp?
     private let offset: Duration?
 
-    init?(argument: String) {
-        if argument.hasPrefix("+") {
-            guard let length = try? TimeSpan.parse(String(argument.dropFirst())) else { return nil }
-            offset = length
+    /// - Throws: `CommandFailure` 64 when the value of `--at` is no time.
+    init(_ text: String) throws {
+        guard !text.hasPrefix("+") else {
             absolute = nil
-        } else {
-            guard let time = CalendarTime.parse(argument) ?? CalendarTime.parse(argument + "T00:00:00Z") else {
-                return nil
+            do throws(UnitError) { offset = try TimeSpan.parse(String(text.dropFirst())) } catch {
+                let meant = UnitError(error.message, suggestion: error.suggestion.map { "+" + $0 })
+                throw CommandFailure(status: .usage, message: "--at: \(meant.words)")
             }
-            absolute = time
-            offset = nil
+            return
         }
+        offset = nil
+        absolute = CalendarTime.parse(text) ?? CalendarTime.parse(text + "T00:00:00Z")
+        guard absolute == nil else { return }
+        throw CommandFailure(
+            status: .usage,
+            message: "--at: '\(displayText(of: text))' is no time: use 2026-05-01, 2026-05-01T12:00:00Z, or +30d")
     }
 
     /// The time it means.

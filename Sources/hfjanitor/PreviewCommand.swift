@@ -29,7 +29,7 @@ struct PreviewCommand: ParsableCommand {
     func run() throws {
         try reportingFailures {
             let (id, revision) = try named.revisionOnHub()
-            let opened = try OpenedCaches(caches, needing: .rules)
+            let opened = try OpenedCaches(caches.choice, needing: .rules)
             Interruption.install()
             let previewer = Previewer(
                 repo: id, filter: NameFilter(include: named.include, exclude: named.exclude),

@@ -69,7 +69,7 @@ struct Ready: ParsableCommand {
     private func patience() throws -> Duration? {
         guard let wait else { return nil }
         do throws(UnitError) { return try TimeSpan.parse(wait) } catch {
-            throw CommandFailure(status: .usage, message: "--wait: \(error.message)")
+            throw CommandFailure(status: .usage, message: "--wait: \(error.words)")
         }
     }
 
@@ -126,7 +126,7 @@ struct Ready: ParsableCommand {
     }
 
     private func look() throws -> Look {
-        let opened = try OpenedCaches(caches, needing: .cachesOfTarget)
+        let opened = try OpenedCaches(caches.choice, needing: .cachesOfTarget)
         if opened.roots.isEmpty, let path = opened.absentDefault, !TargetResolver.isPath(target) {
             throw CommandFailure(
                 status: .absent,

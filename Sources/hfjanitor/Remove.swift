@@ -36,7 +36,7 @@ struct Remove: ParsableCommand {
 
     func run() throws {
         try reportingFailures {
-            var session = try RetentionSession(caches, isActing: !dryRun)
+            var session = try RetentionSession(caches.choice, isActing: !dryRun)
             let removal = try session.removal(
                 named: targets, overrides: Overrides(force: force, assumesUnused: assumeUnused))
             try session.requireWritable(Set(removal.items.map(\.cache) + removal.repos.map(\.cache)))

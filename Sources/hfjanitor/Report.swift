@@ -23,7 +23,7 @@ struct ReportCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The file to write; - for standard output.", valueName: "file"))
     var html: String
 
-    @OptionGroup var caches: CacheOptions
+    @OptionGroup var caches: CacheChoice
     @OptionGroup var socket: SocketOption
 
     /// What the page shows, by its name there, and where the daemon tells it.

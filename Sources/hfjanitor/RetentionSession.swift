@@ -32,7 +32,7 @@ struct RetentionSession {
     ///   - needsMemory: whether rules decide: much of what keeps is only remembered, so that without memory nothing goes.
     /// - Throws: `CommandFailure`.
     init(
-        _ options: CacheOptions, at: PlanTime? = nil, room: UInt64? = nil, on filesystem: UInt64? = nil,
+        _ options: CacheChoice, at: PlanTime? = nil, room: UInt64? = nil, on filesystem: UInt64? = nil,
         sparing spared: RepoID? = nil, isActing: Bool = false, needsMemory: Bool = false
     ) throws {
         let opened = try OpenedCaches(options, needing: .rules)

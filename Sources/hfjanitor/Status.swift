@@ -57,7 +57,7 @@ struct Status: ParsableCommand {
 
     /// Without a daemon: the structure of the caches, and what the ledger remembers of earlier checks.
     private func fromDisk() throws -> StatusDocument {
-        let opened = try OpenedCaches(caches)
+        let opened = try OpenedCaches(caches.choice)
         if let path = opened.absentDefault { Terminal.complain("there is no cache yet at '\(path.display)'") }
         var run = try VerificationRun(opened, options: VerificationOptions(depth: .structure), socket: socket.socket)
         let reports = try run.reports(of: [])

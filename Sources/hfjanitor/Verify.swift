@@ -53,7 +53,7 @@ struct Verify: ParsableCommand {
     func run() throws {
         try reportingFailures {
             let started = monotonicNanoseconds()
-            let opened = try OpenedCaches(caches, needing: repair ? .rules : .caches)
+            let opened = try OpenedCaches(caches.choice, needing: repair ? .rules : .caches)
             if let path = opened.absentDefault, targets.isEmpty {
                 Terminal.complain("there is no cache yet at '\(path.display)'")
             }

@@ -57,7 +57,10 @@ import Testing
     @Test(arguments: [
         ("hold org/model --for -1h", "cannot be negative"), ("hold org/model --for --json", "not a length of time"),
         ("hold org/model --for 31d", "not between 1s and 30d"), ("hold org/model --", "no program behind '--'"),
-        ("ready org/model --wait -5s", "cannot be negative"),
+        ("ready org/model --wait -5s", "cannot be negative"), ("ready org/model --wait 5", "did you mean '5d'?"),
+        ("plan --at +5", "a length of time needs a unit: s, m, h, d, w or y; did you mean '+5d'?"),
+        ("explain org/model --at soon", "'soon' is no time: use 2026-05-01"),
+        ("enforce --free 5Gb", "did you mean '5GB'?"), ("report --html x.html --json", "--json"),
     ])
     func whatIsWrongIsSaid(words: String, why: String) throws {
         try withTestCache { cache in
