@@ -39,9 +39,9 @@ struct Section: Sendable, Hashable {
 }
 
 /// Finds what was probably meant by a word that is none of those known.
-enum Suggestion {
+package enum Suggestion {
     /// The known word with the fewest typing mistakes in it, if they are few.
-    static func nearest(to word: String, in known: some Sequence<String>) -> String? {
+    package static func nearest(to word: String, in known: some Sequence<String>) -> String? {
         let typed = Array(word.lowercased().replacing("_", with: "-").utf8.prefix(64))
         var best: (word: String, distance: Int)?
         for candidate in known {

@@ -1,5 +1,7 @@
 import ArgumentParser
 internal import Glibc
+import HubCache
+import PolicyFile
 
 @main
 struct HFJanitor: ParsableCommand {
@@ -24,7 +26,18 @@ struct HFJanitor: ParsableCommand {
     static func main() {
         // Closing a database takes a thread that wants a higher priority, and each refusal would be a line in the system's log.
         unsafe setenv("LIBDISPATCH_LOG", "NO", 1)
+        refuseUnknownCommand()
         main(nil)
+    }
+
+    /// The parser takes a first word that is no command for an argument of the default one.
+    private static func refuseUnknownCommand() {
+        guard let word = CommandLine.arguments.dropFirst().first, !word.hasPrefix("-") else { return }
+        let commands = configuration.subcommands.map { $0._commandName } + ["help"]
+        guard !commands.contains(word) else { return }
+        let meant = Suggestion.nearest(to: word, in: commands).map { "; did you mean '\($0)'?" } ?? ""
+        Terminal.complain("unknown command '\(displayText(of: word))'\(meant)\n'hfjanitor --help' lists the commands")
+        Glibc.exit(ExitStatus.usage.rawValue)
     }
 }
 

@@ -476,6 +476,19 @@ import Testing
         return mask & (1 << UInt64(signal - 1)) != 0
     }
 
+    @Test func unknownCommands() throws {
+        let list = "'hfjanitor --help' lists the commands\n"
+        for (word, message) in [
+            ("verfy", "unknown command 'verfy'; did you mean 'verify'?\n"),
+            ("raedy", "unknown command 'raedy'; did you mean 'ready'?\n"),
+            ("org/model", "unknown command 'org/model'\n"), ("\u{1B}[31m", "unknown command '\\x1B[31m'\n"),
+        ] {
+            let run = try Program.run([word])
+            #expect(run.status == 64 && run.output == "" && run.errors == "hfjanitor: " + message + list, "\(run)")
+        }
+        #expect(try Program.run(["help", "verify"]).status == 0)
+    }
+
     @Test func helpAndVersion() throws {
         #expect(try Program.run(["--version"]).output == "0.1.0\n")
         for arguments in [["--help"], ["verify", "--help"], ["ls", "--help"], ["ready", "--help"]] {
