@@ -37,6 +37,9 @@ struct Verify: ParsableCommand {
     @Flag(help: "Do not trust remembered digests: hash again.")
     var fresh = false
 
+    @Flag(help: "List notes too: what is normal and worth knowing.")
+    var notes = false
+
     @OptionGroup var caches: CacheOptions
     @OptionGroup var socket: SocketOption
 
@@ -79,7 +82,7 @@ struct Verify: ParsableCommand {
             if caches.json {
                 try printJSON(VerifyDocument(depth: depth, reports: reports, summary: summary))
             } else {
-                Terminal.write(VerifyText(reports: reports, summary: summary, depth: depth).text, to: 1)
+                Terminal.write(VerifyText(reports: reports, summary: summary, depth: depth, withNotes: notes).text, to: 1)
             }
             let status = status(of: reports)
             // Why a repair failed says more than that something is still wrong.

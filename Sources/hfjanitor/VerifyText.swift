@@ -6,11 +6,13 @@ struct VerifyText {
     private let reports: [CacheReport]
     private let summary: VerificationSummary
     private let depth: VerificationDepth
+    private let withNotes: Bool
 
-    init(reports: [CacheReport], summary: VerificationSummary, depth: VerificationDepth) {
+    init(reports: [CacheReport], summary: VerificationSummary, depth: VerificationDepth, withNotes: Bool) {
         self.reports = reports
         self.summary = summary
         self.depth = depth
+        self.withNotes = withNotes
     }
 
     /// All of it, with a final newline.
@@ -30,14 +32,25 @@ struct VerifyText {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// What a person must know: errors, warnings, and what is being fetched. The rest is for `--json`.
+    /// What a person must know: errors, warnings, and what is being fetched. The rest is for who asks.
+    private func isShown(_ finding: Finding) -> Bool {
+        // That something was not proved belongs beside a verdict of a proof.
+        var notes: Set<FindingCode> = [.inFlight, .removing, .weightsAbsent]
+        if depth == .digests { notes.insert(.unverifiable) }
+        return withNotes || finding.severity > .info || notes.contains(finding.code)
+    }
+
+    private var hidesNotes: Bool {
+        reports.contains { cache in
+            let repos = cache.repos.flatMap { $0.findings + $0.revisions.flatMap(\.findings) }
+            return !(cache.findings + repos).allSatisfy(isShown)
+        }
+    }
+
     private func rows(of cache: CacheReport) -> [[(String, Terminal.Style?)]] {
         var rows: [(severity: Severity, cells: [(String, Terminal.Style?)])] = []
         func add(_ finding: Finding, repo: String, revision: String) {
-            // That something was not proved belongs beside a verdict of a proof.
-            var notes: Set<FindingCode> = [.inFlight, .removing, .weightsAbsent]
-            if depth == .digests { notes.insert(.unverifiable) }
-            guard finding.severity > .info || notes.contains(finding.code) else { return }
+            guard isShown(finding) else { return }
             let style: Terminal.Style? =
                 switch finding.severity {
                 case .error: .red
@@ -120,8 +133,9 @@ struct VerifyText {
             let list = states.isEmpty ? "" : ": " + states.joined(separator: ", ")
             verdict = Terminal.styled(counted(summary.revisions, "revision") + list + ".", style)
         }
-        let found = [(errors, "error"), (warnings, "warning"), (notes, "note")]
+        var found = [(errors, "error"), (warnings, "warning"), (notes, "note")]
             .compactMap { $0.0 > 0 ? counted($0.0, $0.1) : nil }.joined(separator: ", ")
+        if hidesNotes { found += " (--notes lists them)" }
         var work =
             "\(counted(summary.repos, "repo")), \(counted(summary.filesChecked, "file")), \(formatBytes(summary.bytesChecked))"
         if depth == .digests { work += " (\(formatBytes(summary.bytesHashed)) hashed now)" }

@@ -489,6 +489,20 @@ import Testing
         #expect(try Program.run(["help", "verify"]).status == 0)
     }
 
+    @Test func notesAreListedForWhoAsks() throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            #expect(try !cache.run(["verify"]).output.contains("--notes"))
+            try cache.repo().ref("gone", commit(7))
+            let quiet = try cache.run(["verify"])
+            #expect(quiet.output.contains("1 note (--notes lists them)."), "\(quiet.output)")
+            #expect(!quiet.output.contains("ref-without-snapshot"))
+            let all = try cache.run(["verify", "--notes"])
+            #expect(all.status == 0 && all.output.contains("ref-without-snapshot  model/org/model"), "\(all.output)")
+            #expect(all.output.contains("1 note. Checked"), "\(all.output)")
+        }
+    }
+
     @Test func helpAndVersion() throws {
         #expect(try Program.run(["--version"]).output == "0.1.0\n")
         for arguments in [["--help"], ["verify", "--help"], ["ls", "--help"], ["ready", "--help"]] {
