@@ -167,11 +167,11 @@ public struct PreviewDocument: Encodable, Sendable {
     }
 
     /// When nothing is known but the failure.
-    public init(_ id: RepoID, _ revision: String, _ failure: HubFailure) {
+    public init(_ id: RepoID, _ revision: String, code: HubErrorCode, message: String) {
         repo = id.description
         self.revision = revision
-        errorCode = failure.code.rawValue
-        errorMessage = failure.description
+        errorCode = code.rawValue
+        errorMessage = message
     }
 
     /// What was asked for, and what this machine has for it.

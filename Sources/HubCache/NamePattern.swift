@@ -102,6 +102,8 @@ public struct NamePattern: Sendable, Hashable {
 public struct NameFilter: Sendable, Hashable {
     private let included: [NamePattern]?
     private let excluded: [NamePattern]
+    /// The patterns, for a person.
+    public let words: String
 
     /// Makes a filter.
     ///
@@ -111,6 +113,19 @@ public struct NameFilter: Sendable, Hashable {
     public init(include: [String], exclude: [String]) {
         included = include.isEmpty ? nil : include.map(NamePattern.init)
         excluded = exclude.map(NamePattern.init)
+        words = [("include", include), ("exclude", exclude)].filter { !$0.1.isEmpty }.map { kind, patterns in
+            "\(kind) " + patterns.map { "'\(displayText(of: $0))'" }.joined(separator: ", ")
+        }.joined(separator: ", ")
+    }
+
+    /// Whether there is any pattern.
+    public var isEmpty: Bool { words.isEmpty }
+
+    /// What to say where no file fits.
+    ///
+    /// - Parameter name: the repo and its revision.
+    public func wordsOfNoFile(in name: String) -> String {
+        "no file of \(name) is chosen by \(words); '*' crosses folders, and upper and lower case differ"
     }
 
     /// Whether a file is meant.

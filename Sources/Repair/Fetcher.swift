@@ -139,6 +139,12 @@ public struct Fetcher: Sendable {
         }
         let listing = try known == nil ? hub.tree(of: request.repo, commit: commit, cancellation: cancellation) : []
         let all = try known ?? listing.map(Self.file)
+        let filter = NameFilter(include: request.include, exclude: request.exclude)
+        if !filter.isEmpty, !all.contains(where: { filter.includes($0.path) }) {
+            throw RepairFailure(
+                .entryNotFound,
+                filter.wordsOfNoFile(in: "\(request.repo)@\(displayText(of: request.revision))"))
+        }
         let place = try existing ?? openPlace(of: request.repo, makes: true)
         do {
             return try fetched(request, commit, all, listing: known == nil ? listing : nil, in: place, hub, accepted)

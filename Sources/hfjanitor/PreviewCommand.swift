@@ -18,7 +18,7 @@ struct PreviewCommand: ParsableCommand {
 
             Patterns are those of huggingface_hub: * crosses folders, a pattern that ends in / means everything below.
 
-            Exit status: 0 shown; 64 usage; 66 no such repo or revision; 69 the Hub cannot be reached; 77 gated or private; \
+            Exit status: 0 shown; 64 usage; 66 no such repo, revision or file; 69 the Hub cannot be reached; 77 gated or private; \
             78 policy file wrong.
             """)
 
@@ -31,15 +31,24 @@ struct PreviewCommand: ParsableCommand {
             let (id, revision) = try named.revisionOnHub()
             let opened = try OpenedCaches(caches.choice, needing: .rules)
             Interruption.install()
+            let filter = NameFilter(include: named.include, exclude: named.exclude)
             let previewer = Previewer(
-                repo: id, filter: NameFilter(include: named.include, exclude: named.exclude),
+                repo: id, filter: filter,
                 cancellation: Interruption.cancellation, makeClient: try HubSession.clients(opened.loaded.policy))
             let preview: RepoPreview
             do {
                 preview = try previewer.preview(revision: revision)
             } catch let failure as HubFailure {
-                if caches.json { try printJSON(PreviewDocument(id, revision, failure)) }
+                if caches.json {
+                    try printJSON(PreviewDocument(id, revision, code: failure.code, message: failure.description))
+                }
                 throw Self.failure(failure, id, revision)
+            }
+            if !filter.isEmpty, preview.files.isEmpty {
+                let code = HubErrorCode.entryNotFound
+                let message = filter.wordsOfNoFile(in: "\(id)@\(displayText(of: revision))")
+                if caches.json { try printJSON(PreviewDocument(id, revision, code: code, message: message)) }
+                throw CommandFailure(status: .absent, message: "\(code.rawValue): \(message)")
             }
             let room = try PreviewRoom(preview, opened)
             if caches.json {
@@ -56,18 +65,12 @@ struct PreviewCommand: ParsableCommand {
         // Asking again does not change a refusal.
         let detail = displayText(of: failure.attempt > 1 ? failure.description : failure.detail)
         let words = "\(failure.code.rawValue): \(id)@\(displayText(of: revision)): \(detail)"
+        // What a refusal says tells what helps.
         return switch failure.code {
-        case .repoNotFound, .revisionNotFound, .entryNotFound:
-            CommandFailure(status: .absent, message: words + "; check the name, --type and the token")
-        case .gated:
-            CommandFailure(
-                status: .permission,
-                message: words + "; accept its conditions on its page, and give a token of that account (HF_TOKEN)")
-        case .invalidToken:
-            CommandFailure(status: .permission, message: words + "; log in again ('hf auth login') or set HF_TOKEN")
+        case .repoNotFound, .revisionNotFound, .entryNotFound: CommandFailure(status: .absent, message: words)
+        case .gated, .invalidToken: CommandFailure(status: .permission, message: words)
         case .downloadCancelled: CommandFailure(status: .interrupted, message: "interrupted")
-        case .offline:
-            CommandFailure(status: .unavailable, message: words + "; unset HF_HUB_OFFLINE to ask the Hub")
+        case .offline: CommandFailure(status: .unavailable, message: words)
         default: CommandFailure(status: .unavailable, message: words + "; try again later")
         }
     }

@@ -82,7 +82,8 @@ struct Verify: ParsableCommand {
             if caches.json {
                 try printJSON(VerifyDocument(depth: depth, reports: reports, summary: summary))
             } else {
-                Terminal.write(VerifyText(reports: reports, summary: summary, depth: depth, withNotes: notes).text, to: 1)
+                Terminal.write(
+                    VerifyText(reports: reports, summary: summary, depth: depth, withNotes: notes).text, to: 1)
             }
             let status = status(of: reports)
             // Why a repair failed says more than that something is still wrong.

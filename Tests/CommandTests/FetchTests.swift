@@ -56,6 +56,20 @@ import Testing
         }
     }
 
+    @Test func patternsThatNoFileFitsWriteNothing() throws {
+        try withHub { ground in
+            let before = TreeFingerprint(ground.folder.path.appending("hub"))
+            let run = try ground.run(["fetch", "acme/parts", "--include", "*.nope", "--include", "*.NOPE"])
+            #expect(run.status == 66 && run.output.isEmpty, "\(run)")
+            #expect(
+                run.errors.contains("no file of model/acme/parts@main is chosen by include '*.nope', '*.NOPE'"),
+                "\(run.errors)")
+            let told = try ground.run(["fetch", "acme/parts", "--include", "*.nope", "--json"])
+            #expect(try told.status == 66 && told.json["error_code"] as? String == "entry_not_found")
+            #expect(TreeFingerprint(ground.folder.path.appending("hub")).differences(from: before) == [])
+        }
+    }
+
     /// What was asked for and did not come is missing, also what was never begun; until somebody asks for less of that revision.
     @Test func whatAFetchDidNotGetToIsMissing() throws {
         try withHub { ground in

@@ -45,6 +45,28 @@ import Testing
         }
     }
 
+    @Test func patternsThatNoFileFitsAreToldOf() throws {
+        try withModel(Self.files) { model in
+            for patterns in [["--include", "*.nope", "--exclude", "x"], ["--exclude", "*"]] {
+                let run = try model.run(["acme/x"] + patterns)
+                #expect(run.status == 66 && run.output.isEmpty, "\(run)")
+                #expect(run.errors.contains("no file of model/acme/x@main is chosen by "), "\(run.errors)")
+                #expect(run.errors.contains("'\(patterns[1])'"), "\(run.errors)")
+            }
+            let run = try model.run(["acme/x", "--include", "*.nope", "--json"])
+            #expect(try run.status == 66 && run.json["error_code"] as? String == "entry_not_found")
+        }
+    }
+
+    @Test func whatHelpsIsSaidOnce() throws {
+        try withModel(Self.files) { model in
+            let offline = try model.run(["acme/x"], environment: ["HF_HUB_OFFLINE": "1"]).errors
+            #expect(offline.components(separatedBy: "unset").count == 2, "\(offline)")
+            let absent = try model.run(["acme/none"]).errors
+            #expect(absent.components(separatedBy: "check the name").count == 2, "\(absent)")
+        }
+    }
+
     @Test func exitCodes() throws {
         try withModel(Self.files) { model in
             #expect(try model.run(["acme/none"]).status == 66)

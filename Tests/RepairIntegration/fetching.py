@@ -49,7 +49,6 @@ def layout(ground: Ground) -> None:
         ("a folder", ["--include", "sub/"], {"allow_patterns": ["sub/"]}),
         ("sets", ["--include", "model-0000[!2]-*", "--include", "[ce]*", "--exclude", "*.txt"],
          {"allow_patterns": ["model-0000[!2]-*", "[ce]*"], "ignore_patterns": ["*.txt"]}),
-        ("nothing", ["--include", "no-such-file"], {"allow_patterns": ["no-such-file"]}),
         ("a tag", ["--revision", "v1"], {"revision": "v1"}),
         ("a pull request", ["--revision", "refs/pr/3"], {"revision": "refs/pr/3"}),
     ]  # fmt: skip
