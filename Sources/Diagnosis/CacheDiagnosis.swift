@@ -85,15 +85,17 @@ public struct CacheDiagnosis: Sendable {
             checks.append(
                 Check(
                     "permissions", cache: name, .problem,
-                    "\(findings.unreadable) entries cannot be read as uid \(user)",
+                    "\(findings.unreadable) entr\(findings.unreadable == 1 ? "y" : "ies") cannot be read as uid \(user)",
                     remedy: "run as the cache's owner; 'hfjanitor verify' names them"))
         }
         if findings.unreadableManifests > 0 {
             checks.append(
                 Check(
                     "manifests", cache: name, .note,
-                    "\(findings.unreadableManifests) offline manifests can be read by their owner only: "
-                        + "what they list cannot be held against the snapshots",
+                    findings.unreadableManifests == 1
+                        ? "1 offline manifest can be read by its owner only: what it lists cannot be held against the snapshot"
+                        : "\(findings.unreadableManifests) offline manifests can be read by their owner only: "
+                            + "what they list cannot be held against the snapshots",
                     remedy: "run as the cache's owner"))
         }
         return checks

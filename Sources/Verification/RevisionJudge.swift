@@ -172,8 +172,9 @@ struct RevisionJudge {
                         .sizeMismatch, path: location, file: path, blob: blob, expected: String(expected.size),
                         actual: String(stat.size),
                         detail: stat.size < expected.size
-                            ? "\(expected.size - stat.size) bytes are missing"
-                            : "\(stat.size - expected.size) bytes too many",
+                            ? expected.size - stat.size == 1
+                                ? "1 byte is missing" : "\(expected.size - stat.size) bytes are missing"
+                            : "\(stat.size - expected.size) byte\(stat.size - expected.size == 1 ? "" : "s") too many",
                         content: stat.key))
             }
         }

@@ -124,7 +124,9 @@ struct VerifyText {
             verdict =
                 summary.revisions == 0
                 ? "Nothing to check."
-                : Terminal.styled("All \(counted(summary.revisions, "revision")) complete.", .green)
+                : Terminal.styled(
+                    (summary.revisions == 1 ? "" : "All ") + counted(summary.revisions, "revision") + " complete.",
+                    .green)
         } else {
             let states = RevisionState.allCases.compactMap { state in
                 summary.states[state].flatMap { $0 > 0 ? "\($0) \(state.rawValue)" : nil }

@@ -489,6 +489,28 @@ import Testing
         #expect(try Program.run(["help", "verify"]).status == 0)
     }
 
+    @Test func oneIsSaidInTheSingular() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            let entries = try repo.model()
+            #expect(try cache.run(["verify"]).output.hasPrefix("1 revision complete. "))
+            let weight = try #require(entries.first { $0.path.hasSuffix(".safetensors") })
+            let place = repo.place("blobs").appending(weight.etag)
+            try cache.outer.write(place, weight.content.dropLast())
+            #expect(try cache.run(["verify"]).output.contains("1 byte is missing"))
+            try cache.outer.write(place, weight.content + [0])
+            #expect(try cache.run(["verify"]).output.contains("1 byte too many"))
+        }
+    }
+
+    @Test(.enabled(if: isRoot)) func oneManifestIsSaidInTheSingular() throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            #expect(
+                try cache.run(["doctor"], user: 65534).output.contains("1 offline manifest can be read by its owner"))
+        }
+    }
+
     @Test func notesAreListedForWhoAsks() throws {
         try withTestCache { cache in
             try cache.repo().model()
