@@ -11,7 +11,7 @@ struct Doctor: ParsableCommand {
         discussion: """
             Changes nothing.
 
-            Exit status: 0 nothing wrong; 1 a problem was found; 66 no such cache.
+            Exit status: 0 nothing wrong; 1 a problem was found; 64 usage; 66 no such cache.
             """)
 
     @OptionGroup var caches: CacheOptions

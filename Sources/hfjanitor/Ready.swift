@@ -15,8 +15,8 @@ struct Ready: ParsableCommand {
             done. Not ready is also a revision without a usable manifest in a repo with an interrupted download: that may be \
             of a file that it lacks. Fetch it again, or remove the leftover, or say --allow-subset.
 
-            Exit status: 0 ready; 1 not sound; 66 not here; 75 still arriving, or the time to wait ran out; 77 a file it needs \
-            cannot be read.
+            Exit status: 0 ready; 1 not sound; 64 usage; 66 not here; 75 still arriving, or the time to wait ran out; 77 a file \
+            it needs cannot be read.
             """)
 
     @Argument(help: "A repo, a revision, a folder or a weight file.", completion: .targets)

@@ -17,7 +17,7 @@ struct ReportCommand: ParsableCommand {
             'ls' judges them (structure, and what earlier checks remember) and the plan of the policy. The file is written at \
             once or not at all, and only in place of a file: not through a link.
 
-            Exit status: 0; 66 no such cache; 73 cannot write; 78 the policy is wrong.
+            Exit status: 0; 64 usage; 66 no such cache; 73 cannot write; 78 the policy is wrong.
             """)
 
     @Option(help: ArgumentHelp("The file to write; - for standard output.", valueName: "file"))

@@ -12,7 +12,9 @@ import Verification
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "What the daemon sees and does; without one, what the disk says.",
-        discussion: "Exit status: 0; 1 a condition that is an error is open; 66 no such cache; 78 the policy is wrong.")
+        discussion:
+            "Exit status: 0; 1 a condition that is an error is open; 64 usage; 66 no such cache; 78 the policy is wrong."
+    )
 
     @Flag(help: "Follow what the daemon does, until interrupted.")
     var watch = false
