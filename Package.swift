@@ -47,6 +47,10 @@ let package = Package(
             name: "CSystemd",
             cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]
         ),
+        .target(
+            name: "CSQLite",
+            cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
+            linkerSettings: [.linkedLibrary("sqlite3")]),
 
         // Pure: no I/O, no clock.
         .target(name: "HubCache", swiftSettings: strict),
@@ -58,7 +62,7 @@ let package = Package(
         .target(name: "Digests", dependencies: ["CCrypto", "CLinux", "HubCache", "LinuxIO"], swiftSettings: strict),
         .target(
             name: "Ledger",
-            dependencies: ["HubCache", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: ["CSQLite", "HubCache", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: strict),
 
         .target(name: "HubClient", dependencies: ["CCurl", "HubCache", "LinuxIO"], swiftSettings: strict),

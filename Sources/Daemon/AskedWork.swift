@@ -205,7 +205,7 @@ extension DaemonLoop {
         let mailbox = mailbox
         hand(
             cache.enforcing, of: cache,
-            { () -> (AskedRemoval, RepoLook?) in
+            { () -> (AskedRemoval?, RepoLook?) in
                 let result = order.remove(name.repo, commit) { event in mailbox.post { loop in loop.say(event) } }
                 // Who asks next is told what is there now.
                 return (result, try? looker.repo(name.repo.folder, depth: .structure))
@@ -218,7 +218,8 @@ extension DaemonLoop {
                 cache.space.nextLook = now
                 loop.requestPass(cache, after: 5 * Timers.second, hasChanged: true)
                 loop.sayLedgerProblems()
-                reply.give(.success(found.0))
+                // Without an answer, who waits is told that the daemon stops.
+                if let result = found.0 { reply.give(.success(result)) }
             })
     }
 }
@@ -237,7 +238,9 @@ extension PassOrder {
     }
 
     /// Removes what somebody named, as `rm` does.
-    func remove(_ repo: RepoID, _ commit: CommitHash?, say: (JournalEvent) -> Void) -> AskedRemoval {
+    ///
+    /// - Returns: nil when it was cancelled.
+    func remove(_ repo: RepoID, _ commit: CommitHash?, say: (JournalEvent) -> Void) -> AskedRemoval? {
         guard let (looker, cachePolicy, _) = caches.first, let root = try? looker.openRoot() else {
             return .failed("the cache cannot be read")
         }
@@ -247,6 +250,7 @@ extension PassOrder {
         let reading = ClockReading.now()
         let losses = ledger.losses
         let gathered = gather(reading.time)
+        if cancellation.isCancelled { return nil }
         guard let cache = gathered.first else { return .failed("the cache cannot be read") }
         guard let removal = cache.removal(of: repo, commit, cache: 0) else { return .absent }
         let enforcer = enforcer(gathered, reading, losses: losses, forgets: true)
@@ -262,13 +266,14 @@ extension PassOrder {
             case .failed(let action, let message): say(names.failed(action, message))
             }
         }
+        if cancellation.isCancelled { return nil }
         let met = outcome.further.compactMap { entry -> [Kept]? in
             if case .kept(let reasons) = entry.outcome { reasons } else { nil }
         }
         let kept = (outcome.kept.map(\.reasons) + met).flatMap(\.self)
         if let failure = outcome.failed.first { return .failed(failure.message) }
         for entry in outcome.further { if case .failed(let message, _) = entry.outcome { return .failed(message) } }
-        if outcome.isCancelled { return .failed("the daemon is stopping") }
+        if outcome.isCancelled { return .failed("the ledger was lost meanwhile; try again") }
         return kept.isEmpty ? .removed(bytes: outcome.removedBytes()) : .kept(kept)
     }
 }

@@ -132,6 +132,7 @@ struct DownloadOrder: Sendable {
             case .removed, .absent, .cancelled: break
             case .kept(let reasons): left = reasons.map { "\($0.by.rawValue) (\($0.detail))" }.joined(separator: ", ")
             case .refused(let reason), .failed(let reason): left = reason
+            case nil: left = "the daemon is stopping"
             }
         }
         traces.removeRest()

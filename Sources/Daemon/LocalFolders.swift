@@ -162,7 +162,8 @@ extension DaemonLoop {
 
     /// What is wrong in a cache's `local-dirs`.
     func localFindings(_ cache: WatchedCache) -> [(repo: String?, thing: FoundThing)] {
-        cache.localFolders.values.flatMap(\.wrong).sorted().flatMap { book.found(in: $0) }
+        // Several entries may lead to the same folder.
+        Set(cache.localFolders.values.flatMap(\.wrong)).sorted().flatMap { book.found(in: $0) }
     }
 
     /// Has them looked at by another policy.

@@ -50,7 +50,9 @@ extension HubClient {
                 } catch {
                     switch error {
                     case .sink(let own): throw own
-                    case .refused(let reason):
+                    case .refused(let refusal):
+                        // Who asks for a file of a commit knows the repo: its listing was there.
+                        let reason = refusal == .notFound && subject.file != nil ? HubRefusal.entryNotFound : refusal
                         verdicts[index] = verdict(reason.code, words(reason, subject, at: endpoint), attempt)
                     case .unusable(let what):
                         verdicts[index] = verdict(.digestMismatch, HubSilence.malformed(what).description, attempt)

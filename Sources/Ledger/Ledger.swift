@@ -13,7 +13,8 @@ internal import Synchronization
 ///
 /// Several processes may use one ledger at once. All calls block the calling thread, for at most two seconds in all while
 /// other processes are in the way (then they go on without; the allowance comes back slowly). They may come from any
-/// thread and run one after the other.
+/// thread and run one after the other. On a filesystem that is all but full they take turns: each call opens the database
+/// for itself alone.
 ///
 /// What is read is believed only as far as it has the right types and ranges. A database that belongs to another user, that
 /// others may write to, or whose schema is not exactly this program's, is not used and not touched.
@@ -38,15 +39,23 @@ public final class Ledger: Sendable {
     let now: @Sendable () -> Timestamp
     private let core: Mutex<Core>
 
-    /// - Parameter sharesMemory: whether a write-ahead log may be used; nil asks the folder's filesystem.
+    /// - Parameters:
+    ///   - sharesMemory: whether a write-ahead log may be used; nil asks the folder's filesystem.
+    ///   - freeBytes: how much room the folder's filesystem has; nil asks it.
     init(
         directory: BytePath?, programVersion: String, readOnly: Bool, budget: WaitBudget, sharesMemory: Bool? = nil,
-        now: @escaping @Sendable () -> Timestamp
+        freeBytes: (@Sendable () -> UInt64)? = nil, now: @escaping @Sendable () -> Timestamp
     ) {
         self.programVersion = programVersion
         self.now = now
-        self.core = Mutex(Core(directory: directory, readOnly: readOnly, budget: budget, sharesMemory: sharesMemory))
-        core.withLock { $0.connect() }
+        self.core = Mutex(
+            Core(
+                directory: directory, readOnly: readOnly, budget: budget, sharesMemory: sharesMemory,
+                freeBytes: freeBytes))
+        core.withLock {
+            $0.connect()
+            $0.giveWay()
+        }
     }
 
     /// Opens the ledger of a folder, and makes both where they are missing.
@@ -133,6 +142,7 @@ private struct Core: Sendable {
     private let readOnly: Bool
     private let budget: WaitBudget
     private let sharesMemory: Bool?
+    private let freeBytes: (@Sendable () -> UInt64)?
 
     private var folder: StateFolder?
     private var queue: DatabaseQueue?
@@ -140,6 +150,14 @@ private struct Core: Sendable {
     /// When a ledger that could not be used is worth another look. A daemon outlives a full disk or a stuck process.
     private var nextAttempt: Int64 = 0
     private static let attemptInterval: Int64 = 60_000_000_000
+    /// With less room than this the database is not shared.
+    ///
+    /// The index of the write-ahead log is a file that all who share it have mapped. A page of it that the filesystem then
+    /// has no block for ends the process with SIGBUS, even one that was written before where blocks are never overwritten.
+    /// This is several times what a full btrfs still shows as free, and what a download writes between two calls.
+    private static let roomForSharing: UInt64 = 16 << 20
+    /// Whether the connection has the database to itself, and no mapping. It is closed after each call.
+    private var isAlone = false
 
     var availability = Ledger.Availability.absent
     var wasHousekept = false
@@ -148,8 +166,12 @@ private struct Core: Sendable {
     var problems: [String] = []
     private var said: Set<String> = []
 
-    init(directory: BytePath?, readOnly: Bool, budget: WaitBudget, sharesMemory: Bool?) {
+    init(
+        directory: BytePath?, readOnly: Bool, budget: WaitBudget, sharesMemory: Bool?,
+        freeBytes: (@Sendable () -> UInt64)?
+    ) {
         self.sharesMemory = sharesMemory
+        self.freeBytes = freeBytes
         self.directory = directory
         self.readOnly = readOnly
         self.budget = budget
@@ -161,6 +183,7 @@ private struct Core: Sendable {
     ///
     /// - Returns: nil when there is no connection or it failed.
     mutating func perform<Answer: Sendable>(forWriting: Bool, _ body: (Database) throws -> Answer?) -> Answer? {
+        defer { giveWay() }
         // Once more after damage was put aside, so that hours of hashing are not forgotten for it.
         for isLast in [false, true] {
             reconnectIfNeeded()
@@ -185,10 +208,36 @@ private struct Core: Sendable {
             if case .readOnly(.some) = availability { mayImprove = monotonicNanoseconds() >= nextAttempt }
             if !isSame { losses += 1 }
             if !isSame { say("was taken away while it was in use: what it remembered is found out anew") }
-            if !isSame || mayImprove { connect() }
+            let mustBeAlone = !isAlone && folder.map(isShortOfRoom) ?? false
+            if !isSame || mayImprove || mustBeAlone { connect() }
+            // What was judged before counted on what is now not known.
+            if mustBeAlone, queue == nil { losses += 1 }
+        } else if isAlone {
+            let before = identity
+            connect()
+            if queue == nil || identity != before { losses += 1 }
         } else if monotonicNanoseconds() >= nextAttempt {
             connect()
         }
+    }
+
+    /// Lets other processes have the database, where it cannot be shared.
+    mutating func giveWay() {
+        guard isAlone else { return }
+        let last = identity
+        // After a failure it is not opened again at once.
+        isAlone = queue != nil
+        disconnect()
+        identity = last
+    }
+
+    /// Whoever closes a shared database last writes to the index, or else leaves the log to the next one.
+    private func leaveLogOnFullDisk() {
+        if !isAlone, let folder, isShortOfRoom(folder) { queue?.inDatabase { $0.leaveLogOnClose() } }
+    }
+
+    private func isShortOfRoom(_ folder: StateFolder) -> Bool {
+        (freeBytes?() ?? folder.freeBytes).map { $0 < Self.roomForSharing } ?? false
     }
 
     /// Notes what went wrong.
@@ -234,6 +283,7 @@ private struct Core: Sendable {
     // MARK: Connecting
 
     mutating func disconnect() {
+        leaveLogOnFullDisk()
         // An error leaves nothing to do: SQLite's locks go with the process at the latest.
         try? queue?.close()
         queue = nil
@@ -243,7 +293,8 @@ private struct Core: Sendable {
 
     mutating func connect() {
         disconnect()
-        wasHousekept = false
+        if !isAlone { wasHousekept = false }
+        isAlone = false
         nextAttempt = monotonicNanoseconds() + Self.attemptInterval
         do throws(LedgerRefusal) {
             try open()
@@ -315,6 +366,7 @@ private struct Core: Sendable {
             return queue != nil
         }
         let isStillThere = folder.databaseIdentity == identity
+        leaveLogOnFullDisk()
         try? queue?.close()
         queue = nil
         if isStillThere {
@@ -344,27 +396,23 @@ private struct Core: Sendable {
         }
     }
 
-    private enum Access: CaseIterable {
-        case readWrite
-        case readOnly
-        /// As a file that nobody changes: the only way to read a database with a write-ahead log where SQLite can neither
-        /// find nor make the log's index. It shows an old state when somebody does write, which is right here: every row
-        /// holds for the version of the file it names, whenever it was written.
-        case unchanging
-    }
-
     private mutating func open(in folder: StateFolder) throws(OpeningFailure) {
         try check(folder)
+        let alone = isShortOfRoom(folder)
         var obstacle: String?
-        for access in Access.allCases {
+        for access in LedgerAccess.allCases {
             if access == .readWrite, readOnly { continue }
+            // Who only reads cannot lock others out, and would share the index.
+            if access == .readOnly, alone { continue }
             if access == .unchanging, !sqliteTakesAddresses { continue }
             do {
-                try open(in: folder, access)
+                try open(in: folder, access, alone: alone)
             } catch let failure as DatabaseError {
                 switch failure.kind {
                 case .damaged: throw .damaged(failure.words)
-                case .busy: throw .refused(LedgerRefusal("it is in use by another process", kind: .busy))
+                case .busy:
+                    let room = alone ? ", and cannot be shared while the disk it is on is full" : ""
+                    throw .refused(LedgerRefusal("it is in use by another process" + room, kind: .busy))
                 case .notWritable, .otherwise:
                     obstacle = obstacle ?? failure.words
                     continue
@@ -404,13 +452,17 @@ private struct Core: Sendable {
         }
     }
 
-    private mutating func open(in folder: StateFolder, _ access: Access) throws {
+    private mutating func open(in folder: StateFolder, _ access: LedgerAccess, alone: Bool) throws {
         var configuration = Configuration()
         configuration.label = "hfjanitor.ledger"
         configuration.foreignKeysEnabled = false
         configuration.readonly = access != .readWrite
         configuration.busyMode = .callback { [budget] in budget.wait(attempt: $0) }
-        configuration.prepareDatabase { try $0.distrustContent() }
+        configuration.prepareDatabase { database in
+            // Before anything is read: else the index is mapped, and stays so.
+            if alone, access == .readWrite { try database.execute(sql: "PRAGMA locking_mode = EXCLUSIVE") }
+            try database.distrustContent()
+        }
         let path = access == .unchanging ? unchangingAddress(folder.databasePath) : folder.databasePath
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         do {
@@ -428,7 +480,7 @@ private struct Core: Sendable {
             }
             if !isReadOnly {
                 let sharesMemory = sharesMemory ?? folder.supportsSharedMemory
-                try queue.inDatabase { try chooseJournal($0, sharesMemory: sharesMemory) }
+                try queue.inDatabase { try $0.chooseJournal(sharesMemory: sharesMemory) }
                 if layout != .current { try Schema.migrator.migrate(queue) }
             }
             availability = isReadOnly ? .readOnly(reason: readOnly ? nil : "no permission to write") : .readWrite
@@ -439,60 +491,6 @@ private struct Core: Sendable {
         self.folder = folder
         self.queue = queue
         self.identity = folder.databaseIdentity
+        self.isAlone = alone
     }
-
-    /// With a write-ahead log readers never wait for a writer.
-    private func chooseJournal(_ database: Database, sharesMemory: Bool) throws {
-        let mode = sharesMemory ? "WAL" : "DELETE"
-        do {
-            // Changing it needs the database for ourselves; it stays as it is when others are using it.
-            let current = try String.fetchOne(database, sql: "PRAGMA journal_mode")
-            if current != mode.lowercased() {
-                _ = try String.fetchOne(database, sql: "PRAGMA journal_mode = \(mode)")
-            }
-            // In a log, a power cut loses the last transactions but never the database.
-            let isLog = try String.fetchOne(database, sql: "PRAGMA journal_mode") == "wal"
-            if isLog { try database.execute(sql: "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304") }
-        } catch let failure as DatabaseError where failure.kind == .busy {}
-    }
-}
-
-/// `file:` address of a file that nobody changes; see SQLite's "URI filenames".
-func unchangingAddress(_ path: String) -> String {
-    let plain = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/-._~".utf8)
-    let digits = Array("0123456789ABCDEF".utf8)
-    var address = Array("file://".utf8)
-    for byte in path.utf8 {
-        if plain.contains(byte) {
-            address.append(byte)
-        } else {
-            address += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-        }
-    }
-    return String(decoding: address, as: UTF8.self) + "?immutable=1"
-}
-
-extension DatabaseError {
-    enum Kind {
-        /// SQLite says that the file is not a sound database.
-        case damaged
-        /// Another connection is in the way.
-        case busy
-        /// Reading may still work.
-        case notWritable
-        /// Anything else.
-        case otherwise
-    }
-
-    var kind: Kind {
-        switch resultCode {
-        case .SQLITE_CORRUPT, .SQLITE_NOTADB: .damaged
-        case .SQLITE_BUSY, .SQLITE_LOCKED: .busy
-        case .SQLITE_READONLY, .SQLITE_FULL, .SQLITE_PERM, .SQLITE_CANTOPEN: .notWritable
-        default: .otherwise
-        }
-    }
-
-    /// SQLite's own words, which may quote names from the file.
-    var words: String { displayText(of: message ?? "SQLite error \(extendedResultCode.rawValue)") }
 }

@@ -1,3 +1,4 @@
+internal import CSQLite
 internal import GRDB
 internal import GRDBSQLite
 
@@ -147,6 +148,13 @@ extension Database {
     func distrustContent() throws {
         _ = unsafe sqlite3_limit(sqliteConnection, SQLITE_LIMIT_LENGTH, 1_000_000)
         try execute(sql: "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA recursive_triggers = OFF")
+    }
+
+    /// Has the write-ahead log stay where it is when this connection is closed, and nothing be written to its index.
+    func leaveLogOnClose() {
+        guard let connection = unsafe sqliteConnection else { return }
+        // An SQLite too old for it closes as it always does.
+        _ = unsafe hfj_leave_log_on_close(UnsafeMutableRawPointer(connection))
     }
 
     /// Whether SQLite opened the file for reading only, which it does silently where writing is not permitted.

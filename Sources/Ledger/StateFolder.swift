@@ -150,6 +150,13 @@ final class StateFolder: Sendable {
         return localFilesystems.contains(type)
     }
 
+    /// What an unprivileged user could still write here; nil where that cannot be told.
+    var freeBytes: UInt64? {
+        var status = statvfs()
+        guard unsafe fstatvfs(descriptor, &status) == 0 else { return nil }
+        return UInt64(status.f_bavail) &* UInt64(status.f_frsize)
+    }
+
     // MARK: Changing
 
     /// Makes the database's file, empty, for nobody else to read.

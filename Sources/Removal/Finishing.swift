@@ -38,7 +38,7 @@ extension Operation {
         do throws(SystemCallFailure) {
             // Links first: a link of a client that landed among the parked ones goes back before blobs are counted.
             for index in revisions { finished.revisionBytes[index] = try unlinkSnapshot(index, &finished) }
-            for index in revisions { try unlinkRefs(index) }
+            for index in revisions { finished.revisionBytes[index, default: 0] &+= try unlinkRefs(index) }
         } catch {
             throw .failed(error)
         }
@@ -98,11 +98,13 @@ extension Operation {
         return walk.folders.reduce(bytes) { $0 &+ $1.stat.allocated }
     }
 
-    private func unlinkRefs(_ index: Int) throws(SystemCallFailure) {
+    private func unlinkRefs(_ index: Int) throws(SystemCallFailure) -> UInt64 {
+        var bytes: UInt64 = 0
         for (number, ref) in intent.revisions[index].refs.enumerated() {
             let name = intent.parkedName(revision: index, ref: number)
-            if try parked(name, ref.identity) != nil {
+            if let stat = try parked(name, ref.identity) {
                 try parking.unlinkIfPresent(name)
+                bytes &+= stat.freed
                 context.steps(.refUnlinked)
             }
             // `refs/refs/pr` of the last `refs/pr/3` says nothing any more.
@@ -114,6 +116,7 @@ extension Operation {
                 folder = folder.parent
             }
         }
+        return bytes
     }
 
     private func unlinkBlobs(into finished: inout Finished) throws(Abandoned) {

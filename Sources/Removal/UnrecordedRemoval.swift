@@ -39,11 +39,12 @@ struct UnrecordedRemoval: Sendable {
     mutating func detach() {
         for (index, revision) in selection.revisions.enumerated() {
             do throws(Abandoned) {
-                for ref in repo.refs where ref.commit == revision.commit { try unlink(ref) }
+                var freed: UInt64 = 0
+                for ref in repo.refs where ref.commit == revision.commit { freed &+= try unlink(ref) }
                 // On the disk before the first link goes: nobody's ref ever names a revision that is half gone.
                 try failing { () throws(SystemCallFailure) in
                     try folders.openIfPresent("refs")?.synchronize()
-                    bytes[index] = try unlink(.symlink, of: revision)
+                    bytes[index] = freed &+ (try unlink(.symlink, of: revision))
                 }
             } catch {
                 results[index] = error.result(folders.folder)
@@ -106,17 +107,22 @@ struct UnrecordedRemoval: Sendable {
         return outcomes
     }
 
-    private func unlink(_ ref: Ref) throws(Abandoned) {
+    private func unlink(_ ref: Ref) throws(Abandoned) -> UInt64 {
         let place = BytePath("refs").appending(ref.name)
+        var freed: UInt64 = 0
         let isSame = try failing { () throws(SystemCallFailure) in
             guard let folder = try folders.openIfPresent(place.parent),
                 let now = try folder.statIfPresent(place.lastComponent)
             else { return true }
             guard ParkedIdentity(now) == ParkedIdentity(ref.stat) else { return false }
-            if try folder.unlinkIfPresent(place.lastComponent) { context.steps(.refUnlinked) }
+            if try folder.unlinkIfPresent(place.lastComponent) {
+                freed = now.freed
+                context.steps(.refUnlinked)
+            }
             return true
         }
         if !isSame { throw .changed("the ref '\(ref.name.display)' was set anew") }
+        return freed
     }
 
     /// Takes the files of one kind away, and the folders that are empty then.

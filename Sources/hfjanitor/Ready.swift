@@ -146,8 +146,10 @@ struct Ready: ParsableCommand {
             finding.detail = Self.remedy(forLeftoverOf: repo)
             findings.append(finding)
         }
-        if let id = repo.repo, let commit = revision.commit, let cache = reports.first?.path {
-            let told = DaemonFindings.ofContent(id, commit, in: cache, socket: socket.socket)
+        if let id = repo.repo, let commit = revision.commit,
+            let root = opened.roots.first(where: { $0.path == reports.first?.path })
+        {
+            let told = DaemonFindings.of(id, commit, in: root, socket: socket.socket)
             findings += told.filter { finding in !findings.contains { $0.code == finding.code } }
         }
         let status = status(of: revision, findings)
@@ -221,7 +223,7 @@ struct Ready: ParsableCommand {
         case .unknown: return findings.contains { $0.code == .readError } ? .found : .permission
         case .complete: break
         }
-        if findings.contains(where: { $0.code.state == .corrupt }) { return .found }
+        if findings.contains(where: { [.corrupt, .partial].contains($0.code.state) }) { return .found }
         if findings.contains(where: { $0.code == .readError }) { return .found }
         if findings.contains(where: { $0.code == .unreadable }) { return .permission }
         if !allowSubset && findings.contains(where: { Self.subsetCodes.contains($0.code) }) { return .found }

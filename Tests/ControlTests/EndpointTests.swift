@@ -234,6 +234,33 @@ import Testing
         }
     }
 
+    /// What was being fetched once is remembered by the daemon; to a process with another memory its absence looks intended.
+    @Test func readyIsToldWhatTheDaemonSawComing() throws {
+        try withTestCache { cache in
+            let repo = cache.repo("org/whole")
+            let extra = ManifestEntry("extra/notes.bin", Array("notes".utf8))
+            try repo.manifest(TestSupport.commit(1), try repo.model() + [extra])
+            let ready = ["ready", "org/whole", "--cache", cache.path.text]
+            try repo.partial(extra.etag)
+            let daemon = try ControlledDaemon(cache)
+            func isTold() -> Bool { daemon.tryToAsk("GET", "/api/findings")?.text.contains("missing-file") ?? false }
+            #expect(daemon.wait { isTold() })
+            let partial = repo.place("blobs").appending(extra.etag + ".0a1b2c3d.incomplete")
+            try FileManager.default.removeItem(atPath: cache.outer.path.appending(partial).text)
+            let runtime = daemon.environment["XDG_RUNTIME_DIR"] ?? ""
+            let alone = ["XDG_STATE_HOME": "/nowhere", "XDG_RUNTIME_DIR": "/nowhere"]
+            #expect(try Program.run(ready, environment: alone).status == 0)
+            let other = ["XDG_STATE_HOME": "/nowhere", "XDG_RUNTIME_DIR": runtime]
+            let told = try Program.run(ready, environment: other)
+            #expect(
+                told.status == 1 && told.output.contains("missing-file  extra/notes.bin"),
+                "\(told.output)\(told.errors)")
+            try repo.file("extra/notes.bin", extra.content, at: TestSupport.commit(1))
+            #expect(try Program.run(ready, environment: other).status == 0)
+            #expect(daemon.stop() == 0)
+        }
+    }
+
     private func size(_ path: BytePath) -> Int {
         (try? FileManager.default.attributesOfItem(atPath: path.text)[.size] as? Int) ?? 0
     }
@@ -255,7 +282,8 @@ import Testing
             let daemon = try ControlledDaemon(cache, policy: policy, namesCache: false)
             func isTold() throws -> Bool { try daemon.ask("GET", "/api/findings").text.contains("truncated") }
             #expect(daemon.wait { daemon.words.contains("first-absent") })
-            #expect(try isTold())
+            let told = try daemon.ask("GET", "/api/findings").text
+            #expect(told.components(separatedBy: "\"truncated\"").count == 2, "once: \(told)")
             try cache.outer.write("policy.yaml", listing(["two", "second-absent"]))
             #expect(daemon.wait { daemon.words.contains("second-absent") })
             #expect(try isTold())

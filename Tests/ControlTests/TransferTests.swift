@@ -68,6 +68,30 @@ import Testing
         }
     }
 
+    /// A removal that is not carried out because the daemon stops has not failed.
+    @Test func whoWaitsForARemovalHearsThatItStops() throws {
+        try withHub { cache, hub in
+            let names = (1...8).map { "acme/r\($0)" }
+            for name in names { try cache.repo(name).model() }
+            let daemon = try daemon(cache, hub)
+            let waiting = try names.map { name in
+                let connection = try #require(SocketConnection(daemon.path))
+                let body = "{\"hf_repo\":\"\(name)\"}"
+                connection.send(
+                    "DELETE /api/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+                )
+                return connection
+            }
+            #expect(daemon.wait { daemon.words.contains("removed") })
+            #expect(daemon.stop() == 0)
+            for connection in waiting {
+                let answer = try #require(SocketAnswer(connection.receiveAll()))
+                let isStopping = answer.status == 503 && answer.text.contains("stopping")
+                #expect(answer.status == 200 || isStopping, "\(answer.status) \(answer.text)")
+            }
+        }
+    }
+
     @Test func downloadsAndTellsHowFarItIs() throws {
         try withHub { cache, hub in
             let daemon = try daemon(cache, hub)

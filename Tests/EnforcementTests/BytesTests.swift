@@ -60,6 +60,22 @@ import Verification
         return predicted
     }
 
+    /// What was announced is what is told: refs, manifest and links count in both.
+    @Test func announcedAndToldAreTheSame() throws {
+        try withTestCache { cache in
+            try cache.repo().model()
+            try cache.repo().ref("v1", commit(1))
+            let enforcer = try gather(cache)
+            let id = try #require(RepoID(type: .model, name: "org/model"))
+            let hash = try #require(CommitHash(BytePath(commit(1))))
+            var removal = NamedRemoval()
+            removal.items.append(try #require(enforcer.caches[0].item(of: hash, in: id, cache: 0)))
+            let plan = enforcer.plan(removal)
+            let told = enforcer.remove(plan, of: removal) { _ in }.removedBytes()
+            #expect(told == plan.actions.reduce(UInt64(0)) { $0 + $1.bytes })
+        }
+    }
+
     @Test func ofItsOwn() throws {
         try withTestCache { cache in
             try cache.repo().file("a.bin", content(1), at: commit(1))

@@ -12,7 +12,7 @@ import Testing
         "WeightFormats": [],
         "LinuxIO": ["CLinux", "HubCache"],
         "Digests": ["CCrypto", "CLinux", "HubCache", "LinuxIO"],
-        "Ledger": ["HubCache", "GRDB", "GRDBSQLite"],
+        "Ledger": ["CSQLite", "HubCache", "GRDB", "GRDBSQLite"],
         "CacheScan": ["HubCache", "LinuxIO"],
         "Verification": ["CacheScan", "Digests", "HubCache", "Ledger", "LinuxIO", "WeightFormats"],
         "Retention": ["HubCache"],

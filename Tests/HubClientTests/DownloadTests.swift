@@ -246,6 +246,17 @@ private struct FullDisk: Error {}
         }
     }
 
+    /// A mirror need not know the Hub's own headers: the file of a known commit is what is not there, not the repo.
+    @Test func aMissingFileNeedsNoCode() throws {
+        try withHub { (hub, _) throws in
+            try hub.fault("status", ["origin": "hub", "status": 404, "path": "/acme/*"])
+            let failure = fetch(hub.client(), download(hub)).failure
+            #expect(failure?.code == .entryNotFound)
+            #expect(
+                failure?.detail.contains("has no '\(HubStandIn.large)' at \(hub.commit)") == true, "\(failure as Any)")
+        }
+    }
+
     @Test func stalls() throws {
         try withHub { (hub, _) throws in
             var settings = usualSettings

@@ -82,6 +82,55 @@ import Testing
         #expect(ledger.takeProblem() == nil)
     }
 
+    /// A mapping of a file that the disk has no blocks for would end the process.
+    @Test func onAFullDiskNothingIsMappedAndProcessesTakeTurns() throws {
+        let room = Counter()
+        room.value = 1 << 40
+        let free: @Sendable () -> UInt64 = { UInt64(room.value) }
+        func isMapped() -> Bool { output(of: "cat /proc/\(getpid())/maps").contains(scratch.path) }
+        let ledger = scratch.ledger(freeBytes: free)
+        ledger.remember(digests: [content(version(1), digest(1))])
+        #expect(isMapped())
+        room.value = 1 << 20
+        #expect(ledger.digest(of: version(1), algorithm: .sha256) != nil)
+        #expect(!isMapped())
+        #expect(ledger.remember(digests: [content(version(2), digest(2))]) == 1)
+        let other = scratch.ledger(freeBytes: free)
+        #expect(other.availability == .readWrite)
+        #expect(other.remember(digests: [content(version(3), digest(3))]) == 1)
+        #expect(ledger.digest(of: version(3), algorithm: .sha256) != nil)
+        #expect(!isMapped())
+
+        // Another process that has it open in the usual way, and stays.
+        let holder = try #require(Holder(scratch.database, "SELECT 1 FROM content"))
+        let shutOut = scratch.ledger(budget: noWaiting(), freeBytes: free)
+        #expect(shutOut.takeProblem()?.contains("cannot be shared while the disk it is on is full") == true)
+        #expect(shutOut.digest(of: version(1), algorithm: .sha256) == nil)
+        #expect(!isMapped())
+        holder.release()
+        let losses = ledger.losses
+        room.value = 1 << 40
+        #expect(ledger.remember(digests: [content(version(4), digest(4))]) == 1)
+        #expect(isMapped())
+        #expect(ledger.losses == losses)
+        #expect(ledger.takeProblem() == nil)
+        #expect(scratch.ledger().digests(onFilesystem: version(0).filesystem).count == 4)
+    }
+
+    /// What an open ledger forgot on its way is told like any other loss: nothing judged before is acted on.
+    @Test func beingShutOutOnAFullDiskIsALoss() throws {
+        let room = Counter()
+        room.value = 1 << 40
+        let ledger = scratch.ledger(budget: noWaiting(), freeBytes: { UInt64(room.value) })
+        ledger.remember(digests: [content(version(1), digest(1))])
+        let holder = try #require(Holder(scratch.database, "SELECT 1 FROM content"))
+        room.value = 0
+        #expect(ledger.digest(of: version(1), algorithm: .sha256) == nil)
+        #expect(ledger.losses == 1)
+        #expect(ledger.takeProblem()?.contains("in use by another process") == true)
+        holder.release()
+    }
+
     @Test func whatCannotBeLockedForOpeningIsDoneWithout() throws {
         scratch.ledger().close()
         let number = unsafe open(scratch.path + "/state/ledger.lock", O_RDWR)
@@ -125,6 +174,24 @@ import Testing
             }
         }
         #expect(scratch.ledger().digests(onFilesystem: version(0).filesystem).count == 60)
+    }
+
+    @Test func manyLedgersTakeTurnsOnAFullDisk() async {
+        let scratch = scratch
+        await withTaskGroup(of: Void.self) { group in
+            for task in UInt64(0)..<3 {
+                group.addTask {
+                    let ledger = scratch.ledger(freeBytes: { 0 })
+                    for round in UInt64(0)..<10 {
+                        let file = version(task * 1000 + round)
+                        #expect(ledger.remember(digests: [content(file, digest(file.inode))]) == 1)
+                        if let problem = ledger.takeProblem() { Issue.record("\(problem)") }
+                    }
+                    #expect(ledger.losses == 0)
+                }
+            }
+        }
+        #expect(scratch.ledger().digests(onFilesystem: version(0).filesystem).count == 30)
     }
 
     @Test func manyProcessesShareOneFile() async {

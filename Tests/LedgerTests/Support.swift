@@ -25,11 +25,12 @@ final class Scratch: Sendable {
     var database: String { path + "/state/ledger.sqlite" }
 
     func ledger(
-        version: String = "1.0", readOnly: Bool = false, budget: WaitBudget = WaitBudget(), sharesMemory: Bool? = nil
+        version: String = "1.0", readOnly: Bool = false, budget: WaitBudget = WaitBudget(), sharesMemory: Bool? = nil,
+        freeBytes: (@Sendable () -> UInt64)? = nil
     ) -> Ledger {
         Ledger(
             directory: state, programVersion: version, readOnly: readOnly, budget: budget, sharesMemory: sharesMemory,
-            now: { Timestamp(seconds: 1_760_000_000) })
+            freeBytes: freeBytes, now: { Timestamp(seconds: 1_760_000_000) })
     }
 
     /// Names in the state folder.

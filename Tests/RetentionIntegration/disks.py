@@ -36,9 +36,11 @@ def tool(command: list[str]) -> None:
 
 
 class Disk:
-    """One filesystem. `path` is where it is mounted."""
+    """One filesystem. `path` is where it is mounted; `block` its block size, for ext4."""
 
-    def __init__(self, base: Path, name: str, kind: str, options: str = "relatime", mib: int = 340) -> None:
+    def __init__(
+        self, base: Path, name: str, kind: str, options: str = "relatime", mib: int = 340, block: int | None = None
+    ) -> None:
         self.kind = kind
         self.options = options
         self.image = base / f"{name}.img"
@@ -46,7 +48,7 @@ class Disk:
         self.path.mkdir()
         with self.image.open("wb") as image:
             image.truncate(mib * MIB)
-        tool([*MAKE[kind], str(self.image)])
+        tool([*MAKE[kind], *(["-b", str(block)] if block else []), str(self.image)])
         self.is_mounted = False
         self.mount()
 

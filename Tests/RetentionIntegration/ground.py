@@ -155,10 +155,10 @@ class Ground:
         if not self.is_root:
             raise Skipped(f"needs root: {why}")
 
-    def disk(self, kind: str = "ext4", options: str = "relatime", mib: int = 340) -> Disk:
+    def disk(self, kind: str = "ext4", options: str = "relatime", mib: int = 340, block: int | None = None) -> Disk:
         self.needs_root("mounts a filesystem of its own")
         try:
-            disk = Disk(self.base, f"disk{len(self._disks)}", kind, options, mib)
+            disk = Disk(self.base, f"disk{len(self._disks)}", kind, options, mib, block)
         except NoDisk as error:
             raise Skipped(str(error)) from error
         self._disks.append(disk)

@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 
 import runner  # noqa: E402
 
-MODULES = ("disk_space", "first_minutes", "in_use", "exactness", "afterwards", "hostile", "intents", "owners", "races")
+MODULES = ("disk_space", "ledger_room", "first_minutes", "in_use", "exactness", "afterwards", "hostile", "intents", "owners", "races")
 
 if __name__ == "__main__":
     sys.exit(runner.main(MODULES))
