@@ -75,7 +75,7 @@ package enum Program {
         // And a socket of its own: as root all would share the machine's.
         var own = ["HOME": home.path, "PATH": "/usr/bin:/bin"]
         // What a sanitizer is told is meant for the program too.
-        for (name, value) in ProcessInfo.processInfo.environment where name.hasSuffix("SAN_OPTIONS") { own[name] = value }
+        own.merge(ProcessInfo.processInfo.environment.filter { $0.key.hasSuffix("SAN_OPTIONS") }) { mine, _ in mine }
         if environment["XDG_RUNTIME_DIR"] == nil { own["HFJANITOR_SOCKET"] = home.path + "/control.sock" }
         process.environment = own.merging(environment) { _, new in new }
         process.currentDirectoryURL = URL(fileURLWithPath: folder)
