@@ -9,7 +9,7 @@ enum Owner {
     ///
     /// The environment's folders become the owner's too: what is remembered goes where the owner's own runs find it, and
     /// nothing of root's is read or written any more. A token in the environment stays: the caller gave it to this run; so does a
-    /// state folder where the owner has no home, as in a container.
+    /// state folder that belongs to an owner without a home, as in a container.
     ///
     /// - Throws: `CommandFailure` when the caches belong to different users, or root cannot become one of them.
     static func become(ofAll roots: [CacheRoot]) throws {
@@ -44,6 +44,13 @@ enum Owner {
             unsafe setenv("LOGNAME", user.name, 1)
         } else {
             for name in ["HOME", "USER", "LOGNAME"] { unsafe unsetenv(name) }
+            for name in ["XDG_STATE_HOME", "STATE_DIRECTORY"] {
+                let folder = Terminal.environment[name].map { BytePath($0) }
+                let owner = folder.flatMap {
+                    try? OwnedDescriptor.open(trustedPath: $0, options: .directory).stat().uid
+                }
+                if owner != uid { unsafe unsetenv(name) }
+            }
         }
     }
 }

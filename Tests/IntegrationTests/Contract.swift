@@ -88,7 +88,8 @@ struct ListReport: Decodable {
         var id: String
         var folder: String
         var bytes: Int
-        var state: String
+        /// Absent where no revision is here.
+        var state: String?
         var revisions: [Revision]
     }
 

@@ -69,6 +69,7 @@ struct RealClientTests {
             guard let repo = repos.first(where: { $0.id == expected.id }) else { continue }
             let commits = repo.revisions.compactMap(\.commit).sorted()
             #expect(commits == expected.revisions.compactMap(\.commit).sorted())
+            #expect((repo.state == nil) == repo.revisions.isEmpty, "\(repo.id): \(repo.state ?? "")")
             for revision in expected.revisions {
                 guard let state = revision.outcomes["structure"]?.state else { continue }
                 let listed = repo.revisions.first { $0.commit == revision.commit }
