@@ -124,13 +124,15 @@ struct Table {
 
     mutating func add(_ cells: [(String, Terminal.Style?)]) { rows.append(cells.map { (text: $0.0, style: $0.1) }) }
 
-    /// The lines. Where the terminal is too narrow for one of them, each row takes as many as it needs, and nothing is padded.
+    /// The lines. Where the terminal is too narrow for the last column, what does not fit of that goes to a line of its own; where
+    /// it is too narrow for the others, each row takes as many as it needs, and nothing is padded.
     func lines(rightAligned: Set<Int> = []) -> [String] {
         let columns = rows.map(\.count).max() ?? 0
         let widths = (0..<columns).map { column in
             rows.compactMap { $0.count > column ? $0[column].text.count : nil }.max() ?? 0
         }
-        if let room = ProgressText.columns(of: STDOUT_FILENO), widths.reduce(-2, { $0 + $1 + 2 }) > room {
+        let room = ProgressText.columns(of: STDOUT_FILENO)
+        if let room, widths.dropLast().reduce(-2, { $0 + $1 + 2 }) > room {
             return rows.flatMap { Self.folded($0, columns: room) }
         }
         return rows.map { row in
@@ -139,6 +141,9 @@ struct Table {
                 let padding = String(repeating: " ", count: widths[column] - cell.text.count)
                 let shown = cell.style.map { Terminal.styled(cell.text, $0) } ?? cell.text
                 let isLast = column == row.count - 1
+                if isLast, column > 0, let room, widths[..<column].reduce(cell.text.count, { $0 + $1 + 2 }) > room {
+                    line += "\n    "
+                }
                 line += rightAligned.contains(column) ? padding + shown : shown + (isLast ? "" : padding)
                 if !isLast { line += "  " }
             }

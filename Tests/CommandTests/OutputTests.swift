@@ -157,6 +157,9 @@ import Testing
             let wide = try rows(300)
             let line = try #require(wide.first { $0.contains("size-mismatch") })
             #expect(line.contains("model/org/broken"))
+            let middle = try rows(100)
+            let place = try #require(middle.firstIndex { $0.hasPrefix("size-mismatch") })
+            #expect(middle[place].contains("model-00001") && middle[place + 1].hasPrefix("    69 bytes are missing"))
             let narrow = try rows(60)
             let start = try #require(narrow.firstIndex { $0.hasPrefix("size-mismatch") })
             let end = narrow[(start + 1)...].firstIndex { !$0.hasPrefix("    ") } ?? narrow.endIndex
