@@ -45,10 +45,9 @@ public struct Memory: Sendable {
         let folder = examined.repo.folder.text
         let etags = Set(examined.repo.partials.map(\.etag.text)).subtracting([""])
         if !etags.isEmpty { ledger.notePartials(cache: cache, repo: folder, etags: etags, at: startedAt) }
-        let arrived = examined.evidence.rememberedPartials.filter { etag in
-            // What came for another revision has not come for one that has no link to it.
-            examined.repo.blobs[etag] != nil && !examined.views.contains { $0.lacksFile(of: etag) }
-        }
+        var arrived = examined.evidence.rememberedPartials.filter { examined.repo.blobs[$0] != nil }
+        // What came for another revision has not come for one that has no link to it.
+        if !arrived.isEmpty { for view in examined.views { arrived.subtract(view.absentBlobs) } }
         let longAgo = startedAt.nanoseconds - Self.patience
         for (commit, asked) in examined.evidence.asked where asked.time.nanoseconds < longAgo {
             // Somebody has removed it since.

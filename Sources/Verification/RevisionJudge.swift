@@ -189,7 +189,7 @@ struct RevisionJudge {
     }
 
     func judgeAbsent(_ path: BytePath, _ expected: ManifestFile) -> Finding? {
-        let names = blobNames(expected)
+        let names = expected.blobNames
         let place = folder.appending(path)
         if let name = names.first(where: { isArriving($0) }) {
             return Finding(.inFlight, path: place, file: path, blob: name, detail: "it is being fetched")
@@ -205,11 +205,6 @@ struct RevisionJudge {
         guard let asked, asked.filter.includes(path) else { return nil }
         return Finding(
             .missingFile, path: place, file: path, blob: names.first, detail: "it was asked for and did not come")
-    }
-
-    /// The names that clients give the blob of a manifest's file: the digest, for some the Xet hash.
-    private func blobNames(_ file: ManifestFile) -> [BytePath] {
-        [BytePath(file.expectedDigest)] + (file.xetHash.map { [BytePath($0)] } ?? [])
     }
 
     /// Whether a blob's name says that it is another file than the manifest's.
@@ -233,7 +228,7 @@ struct RevisionJudge {
     var isAnythingArriving: Bool {
         if let manifest {
             return manifest.contains { path, file in
-                positions[path] == nil && blobNames(file).contains { isArriving($0) }
+                positions[path] == nil && file.blobNames.contains { isArriving($0) }
             }
         }
         // Without a manifest nobody can tell whose it is. A lock of a blob that is already here downloads nothing.
@@ -273,7 +268,7 @@ struct RevisionJudge {
         if view.snapshot.files.contains(where: { $0.etagOfLink == etag }) { return false }
         return !evidence.manifests.values.contains { manifest in
             guard case .read(let files) = manifest else { return false }
-            return files.values.contains { blobNames($0).contains(etag) }
+            return files.values.contains { $0.blobNames.contains(etag) }
         }
     }
 

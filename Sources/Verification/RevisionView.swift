@@ -43,11 +43,9 @@ final class RevisionView: Sendable {
         self.payloads = payloads
     }
 
-    /// Whether the manifest names a file of this etag that is not here.
-    func lacksFile(of etag: BytePath) -> Bool {
-        manifest?.contains { path, file in
-            positions[path] == nil && (etag.bytes.elementsEqual(file.expectedDigest.utf8) || etag.text == file.xetHash)
-        } ?? false
+    /// The names that the blobs of the manifest's files have that are not here.
+    var absentBlobs: [BytePath] {
+        (manifest ?? [:]).flatMap { path, file in positions[path] == nil ? file.blobNames : [] }
     }
 
     /// What a look at a file's header expects; nil when there is nothing to look for.
@@ -79,4 +77,9 @@ final class RevisionView: Sendable {
         }
         return digests
     }
+}
+
+extension ManifestFile {
+    /// The names that clients give its blob: the digest, for some the Xet hash.
+    var blobNames: [BytePath] { [BytePath(expectedDigest)] + (xetHash.map { [BytePath($0)] } ?? []) }
 }

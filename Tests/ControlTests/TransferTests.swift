@@ -214,7 +214,7 @@ import Testing
         }
     }
 
-    /// What others brought of the same revision meanwhile, and what was here of it before, is not the download's to take away.
+    /// What others brought of the same revision meanwhile is not the download's to take away.
     @Test func cancellingLeavesWhatOthersBrought() throws {
         try withHub { cache, hub in
             let environment = ["HF_ENDPOINT": hub.hub]
@@ -224,8 +224,8 @@ import Testing
                     environment: environment.merging(more) { $1 }
                 ).status
             }
+            try hub.fault("hold", ["origin": "cdn", "method": "GET", "after": 500_000])
             let daemon = try daemon(cache, hub)
-            try hub.fault("hold", ["origin": "cdn", "method": "GET", "after": 1_500_000])
             let wanted = #"{"hf_repo":"acme/m","include":["model.bin"]}"#
             #expect(try daemon.ask("POST", "/api/models/download", wanted).status == 202)
             #expect(daemon.wait { left(in: cache).contains { $0.hasSuffix(".incomplete") } })
@@ -235,6 +235,34 @@ import Testing
             #expect((cancelled.json["kept"] as? String)?.contains("others brought") == true, "\(cancelled.text)")
             #expect(left(in: cache).contains { $0.hasSuffix("/config.json") })
             #expect(!left(in: cache).contains { $0.hasSuffix(".incomplete") })
+            #expect(daemon.stop() == 0)
+        }
+    }
+
+    /// What an earlier fetch left half-way is gone on with, and is still there when that is cancelled.
+    @Test func cancellingLeavesWhatWasBegunBefore() throws {
+        try withHub { cache, hub in
+            try hub.fault("hold", ["origin": "cdn", "method": "GET", "after": 500_000])
+            func partial() -> UInt64 {
+                let name = left(in: cache).first { $0.hasSuffix(".incomplete") }
+                let path = name.map { cache.path.appending(BytePath($0)).text }
+                let found = path.flatMap { try? FileManager.default.attributesOfItem(atPath: $0)[.size] as? UInt64 }
+                return found ?? 0
+            }
+            let killed = try Program.start(
+                ["fetch", "acme/m", "--cache", cache.path.text], environment: ["HF_ENDPOINT": hub.hub])
+            let end = Date().addingTimeInterval(60)
+            while partial() == 0, Date() < end { usleep(20_000) }
+            kill(killed.process.processIdentifier, SIGKILL)
+            killed.process.waitUntilExit()
+            let before = partial()
+            #expect(before > 0)
+            let daemon = try daemon(cache, hub)
+            #expect(try daemon.ask("POST", "/api/models/download", Self.request).status == 202)
+            #expect(daemon.wait { (status(daemon)["progress"] as? [String: Any])?["bytes"] as? Int ?? 0 > 0 })
+            let cancelled = try daemon.ask("DELETE", "/api/models", Self.request)
+            #expect(cancelled.json["status"] as? String == "cancelled", "\(cancelled.text)")
+            #expect(partial() >= before, "\(left(in: cache))")
             #expect(daemon.stop() == 0)
         }
     }
