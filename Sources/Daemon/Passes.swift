@@ -19,6 +19,8 @@ struct PassSchedule {
     var failures = 0
     /// Until then want of room alone is no reason for another pass.
     var backOffEnd: UInt64 = 0
+    /// Whether the last pass could not reach a target for what was only open at that moment.
+    var isInDoubt = false
     /// Whether something changed since the last pass began.
     var hasChanged = true
     /// How long the last one took, and when it ended.
@@ -144,7 +146,7 @@ extension DaemonLoop {
                 loop.judgeLock(group, members, isBusy: result.isBusy)
                 switch result {
                 case .success(.some(let result)):
-                    loop.take(result, of: members, group, acts: acts, began: next)
+                    loop.take(result, of: members, group)
                 case .success(nil):
                     // No cache could be read at that moment.
                     let planned = loop.passes[group]?.next ?? .max
@@ -207,7 +209,7 @@ extension DaemonLoop {
             token: setup.token, health: hubHealth, cancellation: cancellation)
     }
 
-    private func take(_ result: PassFindings, of members: [WatchedCache], _ group: UInt64, acts: Bool, began: UInt64) {
+    private func take(_ result: PassFindings, of members: [WatchedCache], _ group: UInt64) {
         guard !result.isCancelled, let first = members.first else { return }
         let now = monotonicNanoseconds()
         lastPass.bytes = result.removedBytes
@@ -233,12 +235,30 @@ extension DaemonLoop {
         if result.ineffective.isEmpty, result.removed > 0 {
             clear(.init(scope: "filesystem \(group)", code: "eviction-ineffective"), saying: nil)
         }
-        judgeTargets(result, first, group, acts: acts)
+        guard !doubts(result, group) else {
+            guard let schedule = passes[group] else { return }
+            passes[group]?.next = min(schedule.next ?? .max, now &+ max(2 * Timers.second, 2 &* schedule.duration))
+            return
+        }
+        judgeTargets(result, first, group)
         scheduleNext(result, group, now)
     }
 
+    /// Whether another pass is to say first whether a target can be reached: what was open was perhaps only being verified, by
+    /// us or by somebody else, and nobody is to be called for that.
+    private func doubts(_ result: PassFindings, _ group: UInt64) -> Bool {
+        let isSecondLook = passes[group]?.isInDoubt ?? false
+        let isHeldOpen = result.plan.caches.contains { cache in
+            !cache.isReached && cache.kept.contains { $0.reasons.contains { $0.by == .open || $0.by == .lock } }
+        }
+        let isKnown = conditions.holds(.init(scope: "filesystem \(group)", code: "floor-unreachable"))
+        let isInDoubt = isHeldOpen && !isKnown && !isSecondLook
+        passes[group]?.isInDoubt = isInDoubt
+        return isInDoubt
+    }
+
     /// Raises, once, that a target cannot be reached: what is missing, what blocks, what to run.
-    private func judgeTargets(_ result: PassFindings, _ first: WatchedCache, _ group: UInt64, acts: Bool) {
+    private func judgeTargets(_ result: PassFindings, _ first: WatchedCache, _ group: UInt64) {
         let identity = Condition.Identity(scope: "filesystem \(group)", code: "floor-unreachable")
         guard let place = result.plan.caches.firstIndex(where: { !$0.isReached }) else {
             clear(

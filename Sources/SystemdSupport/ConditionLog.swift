@@ -117,6 +117,9 @@ public struct ConditionLog: Sendable {
         return entry
     }
 
+    /// Whether a condition holds.
+    public func holds(_ identity: Condition.Identity) -> Bool { entries[identity.scope]?[identity] != nil }
+
     /// Those that hold and were last said a day ago or more: to be said again though nobody looked at them anew.
     public mutating func takeDue(now: Timestamp) -> [Condition] {
         let due = open.map(\.condition).filter { condition in

@@ -171,3 +171,32 @@ def no_room_to_make(ground: Ground) -> None:
 def disk_free(disk: Disk) -> int:
     status = os.statvfs(disk.path)
     return status.f_bavail * status.f_frsize
+
+
+@proof(NEWEST)
+def what_is_open_for_a_moment(ground: Ground) -> None:
+    """Nobody is called for what is only being read at that moment; for what stays open somebody is."""
+    disk = ground.disk("ext4", "relatime", DISK)
+    cache = Cache(ground, disk.path / "hub")
+    # The last of a cache never goes.
+    cache.model(f"{ORG}/other", 1, 20)
+    models = {name: cache.model(f"{ORG}/{name}", 40, 90) for name in ("read", "served")}
+    uses = {}
+    for name, commit in models.items():
+        uses[name] = ground.script("use", "open", cache.blob(f"{ORG}/{name}", commit))
+        cache.age(f"{ORG}/{name}", 90)
+    disk.fill(20 * MB)
+    daemon = Daemon(ground, policy=policy(ground, cache))
+    daemon.await_ready()
+    daemon.await_event("floor-breached")
+    uses["read"].kill()
+    daemon.await_event("removed", repo=f"model/{ORG}/read")
+    daemon.await_event("floor-held")
+    ground.check(not daemon.events("floor-unreachable"), lambda: f"an alarm for nothing\n{daemon.told()}")
+    held = daemon.mark
+    (disk.path / "more").write_bytes(bytes(30 * MB))
+    daemon.await_event("floor-unreachable", held)
+    alarms = daemon.events("floor-unreachable")
+    ground.check(alarms and "open" in alarms[0]["reason"], f"{alarms}")
+    uses["served"].kill()
+    daemon.stop()

@@ -6,6 +6,7 @@ import Testing
 private final class Log {
     private var log = ConditionLog()
     var open: [ConditionLog.Entry] { log.open }
+    func holds(_ identity: Condition.Identity) -> Bool { log.holds(identity) }
     var nextDue: Timestamp? { log.nextDue }
     func raise(_ condition: Condition, now: Timestamp) -> Bool { log.raise(condition, now: now) }
     func clear(_ identity: Condition.Identity) -> ConditionLog.Entry? { log.clear(identity) }
@@ -58,7 +59,9 @@ private final class Log {
         let log = Log()
         let floor = condition("floor")
         #expect(log.clear(floor.identity) == nil)
+        #expect(!log.holds(floor.identity))
         _ = log.raise(floor, now: at(0))
+        #expect(log.holds(floor.identity))
         #expect(log.clear(floor.identity)?.since == at(0))
         #expect(log.clear(floor.identity) == nil)
         #expect(log.open.isEmpty)
