@@ -134,7 +134,7 @@ extension DaemonLoop {
         if isBelow || isBelowSoon {
             let words =
                 isBelow
-                ? "\(ByteWords.text(free)) free, below the floor of \(ByteWords.text(floor))"
+                ? "\(ByteWords.text(free)) free, \(ByteWords.text(floor - free)) below the floor of \(ByteWords.text(floor))"
                 : "\(ByteWords.text(free)) free, and downloads under way need \(ByteWords.text(remaining)) more: that ends "
                     + "below the floor of \(ByteWords.text(floor))"
             raise(

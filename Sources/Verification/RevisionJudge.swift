@@ -170,11 +170,7 @@ struct RevisionJudge {
                 findings.append(
                     Finding(
                         .sizeMismatch, path: location, file: path, blob: blob, expected: String(expected.size),
-                        actual: String(stat.size),
-                        detail: stat.size < expected.size
-                            ? expected.size - stat.size == 1
-                                ? "1 byte is missing" : "\(expected.size - stat.size) bytes are missing"
-                            : "\(stat.size - expected.size) byte\(stat.size - expected.size == 1 ? "" : "s") too many",
+                        actual: String(stat.size), detail: Self.difference(stat.size, from: expected.size),
                         content: stat.key))
             }
         }
@@ -186,6 +182,11 @@ struct RevisionJudge {
                     detail: "\(absent) of the repo's \(manifest.count) files were not fetched"))
         }
         return findings
+    }
+
+    private static func difference(_ size: UInt64, from expected: UInt64) -> String {
+        if size > expected { return "\(size - expected) byte\(size - expected == 1 ? "" : "s") too many" }
+        return expected - size == 1 ? "1 byte is missing" : "\(expected - size) bytes are missing"
     }
 
     func judgeAbsent(_ path: BytePath, _ expected: ManifestFile) -> Finding? {

@@ -142,6 +142,7 @@ struct Table {
                 let shown = cell.style.map { Terminal.styled(cell.text, $0) } ?? cell.text
                 let isLast = column == row.count - 1
                 if isLast, column > 0, let room, widths[..<column].reduce(cell.text.count, { $0 + $1 + 2 }) > room {
+                    while line.last == " " { line.removeLast() }
                     line += "\n    "
                 }
                 line += rightAligned.contains(column) ? padding + shown : shown + (isLast ? "" : padding)
