@@ -210,7 +210,7 @@ extension DaemonLoop {
             JournalEvent(
                 .downloadStarted,
                 "\(words(for: transfer)): downloading \(fetch.files) file\(fetch.files == 1 ? "" : "s"), "
-                    + "\(ByteWords.text(fetch.bytes)), as was asked over the control socket",
+                    + "\(formatBytes(fetch.bytes)), as was asked over the control socket",
                 fields(of: transfer, bytes: fetch.bytes)))
     }
 
@@ -227,7 +227,7 @@ extension DaemonLoop {
             say(
                 JournalEvent(
                     .downloadFinished,
-                    "\(words(for: transfer)): downloaded, \(ByteWords.text(bytes)) of it transferred",
+                    "\(words(for: transfer)): downloaded, \(formatBytes(bytes)) of it transferred",
                     fields(of: transfer, bytes: bytes)))
             if isCancelled { return end(transfer, look: found.look, left: "it had been downloaded already") }
         // A daemon that stops leaves what came for the next one.

@@ -122,7 +122,7 @@ extension DaemonLoop {
                 identity, detail: outlook.silence == nil ? "refused" : "silent",
                 event: JournalEvent(
                     .floorUnreachable, priority: .error,
-                    "\(path.display): there is room now, but the floor could not be held: \(ByteWords.text(outlook.kept)) "
+                    "\(path.display): there is room now, but the floor could not be held: \(formatBytes(outlook.kept)) "
                         + "kept: \(why); set 'irreplaceable: evict', or see: hfjanitor plan",
                     EventFields(
                         cache: path, code: "foreseen", reason: Keeper.irreplaceable.rawValue, bytes: outlook.kept,

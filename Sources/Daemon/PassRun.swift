@@ -145,13 +145,13 @@ struct EventNames: Sendable {
     var caches: [GatheredCache]
 
     func removed(_ action: PlannedAction, bytes: UInt64) -> JournalEvent {
-        event(.removed, action, "removed \(name(action.item)), \(ByteWords.text(bytes)): \(action.reason.text)", bytes)
+        event(.removed, action, "removed \(name(action.item)), \(formatBytes(bytes)): \(action.reason.text)", bytes)
     }
 
     func wouldRemove(_ action: PlannedAction) -> JournalEvent {
         var event = event(
             .kept, action,
-            "would remove \(name(action.item)), \(ByteWords.text(action.bytes)): \(action.reason.text); the mode is observe",
+            "would remove \(name(action.item)), \(formatBytes(action.bytes)): \(action.reason.text); the mode is observe",
             action.bytes)
         event.fields.code = "observe"
         return event

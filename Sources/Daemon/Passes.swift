@@ -225,8 +225,8 @@ extension DaemonLoop {
                     .init(scope: "filesystem \(group)", code: "eviction-ineffective"),
                     event: JournalEvent(
                         .evictionIneffective,
-                        "of \(ByteWords.text(eviction.predicted)) removed from \(eviction.filesystem) only "
-                            + "\(ByteWords.text(eviction.appeared)) became free, the second time; look for snapshots of the "
+                        "of \(formatBytes(eviction.predicted)) removed from \(eviction.filesystem) only "
+                            + "\(formatBytes(eviction.appeared)) became free, the second time; look for snapshots of the "
                             + "filesystem, or for processes that hold removed files: lsof +L1",
                         EventFields(
                             cache: first.root, bytes: eviction.predicted - min(eviction.appeared, eviction.predicted))))

@@ -233,10 +233,10 @@ extension RepairOrder {
         }
         switch event {
         case .downloadStarted(let file, let bytes, let present):
-            let rest = present > 0 ? ", \(ByteWords.text(present)) of it are here" : ""
+            let rest = present > 0 ? ", \(formatBytes(present)) of it are here" : ""
             return JournalEvent(
                 .downloadStarted,
-                "\(file.repo): fetching \(file.path.display), \(ByteWords.text(bytes))\(rest)", fields(file, bytes))
+                "\(file.repo): fetching \(file.path.display), \(formatBytes(bytes))\(rest)", fields(file, bytes))
         case .downloadJoined(let file):
             return JournalEvent(
                 .downloadJoined, "\(file.repo): \(file.path.display) is being fetched by another process",
@@ -245,7 +245,7 @@ extension RepairOrder {
             var found = fields(file, bytes)
             found.durationMicroseconds = UInt64(max(0, duration / .microseconds(1)))
             return JournalEvent(
-                .downloadFinished, "\(file.repo): fetched \(file.path.display), \(ByteWords.text(bytes))", found)
+                .downloadFinished, "\(file.repo): fetched \(file.path.display), \(formatBytes(bytes))", found)
         // Told once, as a condition, and not at every try.
         case .downloadFailed, .installed: return nil
         case .repaired(let file, let means, let bytes):

@@ -42,7 +42,7 @@ extension DaemonLoop {
         for cache in caches where cache.watchWord == "absent" || cache.watchWord == "unresponsive" {
             parts.append("\(cache.path.display) \(cache.watchWord)")
         }
-        if let free = caches.first?.space.free { parts.append("\(ByteWords.text(free)) free") }
+        if let free = caches.first?.space.free { parts.append("\(formatBytes(free)) free") }
         return parts.joined(separator: "; ")
     }
 

@@ -110,7 +110,7 @@ extension DaemonLoop {
                     identity,
                     event: JournalEvent(
                         .floorBreached, priority: .critical,
-                        "\(root.display): only \(ByteWords.text(free)) free, \(ByteWords.text(critical - free)) below "
+                        "\(root.display): only \(formatBytes(free)) free, \(formatBytes(critical - free)) below "
                             + "critical-free: downloads will fail soon; see what takes the room: hfjanitor ls --sort size, "
                             + "hfjanitor plan",
                         EventFields(cache: root, code: "critical-free", bytes: critical - free, freeBytes: free))))
@@ -119,7 +119,7 @@ extension DaemonLoop {
             clear(
                 identity,
                 saying: JournalEvent(
-                    .floorHeld, "\(root.display): \(ByteWords.text(free)) free, which is above critical-free again",
+                    .floorHeld, "\(root.display): \(formatBytes(free)) free, which is above critical-free again",
                     EventFields(cache: root, code: "critical-free", freeBytes: free)))
         }
     }
@@ -134,9 +134,9 @@ extension DaemonLoop {
         if isBelow || isBelowSoon {
             let words =
                 isBelow
-                ? "\(ByteWords.text(free)) free, \(ByteWords.text(floor - free)) below the floor of \(ByteWords.text(floor))"
-                : "\(ByteWords.text(free)) free, and downloads under way need \(ByteWords.text(remaining)) more: that ends "
-                    + "below the floor of \(ByteWords.text(floor))"
+                ? "\(formatBytes(free)) free, \(formatBytes(floor - free)) below the floor of \(formatBytes(floor))"
+                : "\(formatBytes(free)) free, and downloads under way need \(formatBytes(remaining)) more: that ends "
+                    + "below the floor of \(formatBytes(floor))"
             raise(
                 Condition(
                     identity, detail: isBelow ? "below" : "soon",
@@ -176,12 +176,7 @@ extension DaemonLoop {
         guard wasBreached || wasUnreachable else { return }
         say(
             JournalEvent(
-                .floorHeld, "\((cache.root ?? cache.path).display): \(ByteWords.text(free)) free, the floor holds",
+                .floorHeld, "\((cache.root ?? cache.path).display): \(formatBytes(free)) free, the floor holds",
                 EventFields(cache: cache.root ?? cache.path, freeBytes: free)))
     }
-}
-
-/// Bytes for a person: decimal units, three digits.
-enum ByteWords {
-    static func text(_ bytes: UInt64) -> String { FactValue.bytes(bytes).text }
 }

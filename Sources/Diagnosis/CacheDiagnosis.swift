@@ -39,7 +39,9 @@ public struct CacheDiagnosis: Sendable {
     // MARK: owner and permissions
 
     private func ownerCheck() -> Check {
-        guard root.stat.uid != user else { return Check("owner", cache: name, .good, "it belongs to the running user") }
+        guard root.stat.uid != user else {
+            return Check("owner", cache: name, .good, "it belongs to uid \(user), as whom this runs")
+        }
         return Check(
             "owner", cache: name, .note,
             "it belongs to uid \(root.stat.uid), you run as uid \(user): reading moves access times, and locks may be refused",

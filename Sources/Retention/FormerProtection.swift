@@ -88,7 +88,7 @@ struct FormerProtection: Sendable {
     /// Why a cache might not have been left with so little.
     func reservedKeeper(_ cache: Int, leaving left: UInt64) -> Kept? {
         guard now < graceEnd, left < reserved[cache] else { return nil }
-        return grace("\(byteText(reserved[cache])) were reserved")
+        return grace("\(formatBytes(reserved[cache])) were reserved")
     }
 
     /// What keeps the item from a rule because the rule would not have taken it before.

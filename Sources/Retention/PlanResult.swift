@@ -82,16 +82,16 @@ extension PlanRun {
             let space = spaces[place]
             let name =
                 planner.room != nil
-                ? "free space of \(byteText(goal))"
+                ? "free space of \(formatBytes(goal))"
                 : space.free < (space.least ?? 0)
-                    ? "the floor of \(byteText(space.least ?? 0))" : "the target of \(byteText(goal))"
-            let missing = "\(byteText(goal - space.free)) short of \(byteText(goal))"
+                    ? "the floor of \(formatBytes(space.least ?? 0))" : "the target of \(formatBytes(goal))"
+            let missing = "\(formatBytes(goal - space.free)) short of \(formatBytes(goal))"
             let note = "\(name) cannot be reached, \(missing): \(blockers(space.caches, plans))"
             for cache in space.caches { plans[cache].notes.append(note) }
         }
         for (cache, goal) in sizeGoals where sizes[cache] > goal {
-            let name = "the size of \(byteText(goal))"
-            let missing = "\(byteText(sizes[cache] - goal)) too much"
+            let name = "the size of \(formatBytes(goal))"
+            let missing = "\(formatBytes(sizes[cache] - goal)) too much"
             plans[cache].notes.append("\(name) cannot be reached, \(missing): \(blockers([cache], plans))")
         }
     }
@@ -118,9 +118,9 @@ extension PlanRun {
             }
         }
         var parts = bytes.filter { $0.value > 0 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
-            .map { "\(byteText($0.value)) \($0.key.participle)" }
+            .map { "\(formatBytes($0.value)) \($0.key.participle)" }
         let size = caches.reduce(UInt64(0)) { $0.addingUpTo(sizes[$1]) }
-        if size > total { parts.append("\(byteText(size - total)) that no rule takes or others hold") }
+        if size > total { parts.append("\(formatBytes(size - total)) that no rule takes or others hold") }
         var text = parts.isEmpty ? "nothing is left to remove" : parts.joined(separator: ", ")
         if bytes[.irreplaceable, default: 0] > 0 {
             text += "; set `irreplaceable: evict` to let go what the Hub may lack"

@@ -309,7 +309,7 @@ extension PlanRun {
         }
         return Kept(
             by: .reserved,
-            "the cache would shrink to \(byteText(left)), \(byteText(bounds[cache].reserved)) are reserved")
+            "the cache would shrink to \(formatBytes(left)), \(formatBytes(bounds[cache].reserved)) are reserved")
     }
 
     /// The costly look, once for each item.

@@ -1,21 +1,5 @@
 import HubCache
 
-/// Bytes for a person: three digits at most, decimal units.
-func byteText(_ bytes: UInt64) -> String {
-    guard bytes >= 1000 else { return "\(bytes) B" }
-    let units = ["kB", "MB", "GB", "TB", "PB", "EB"]
-    var unit = 0
-    var scale: UInt64 = 1000
-    while unit < units.count - 1, bytes / scale >= 1000 {
-        scale *= 1000
-        unit += 1
-    }
-    let whole = bytes / scale
-    if whole >= 100 { return "\(whole) \(units[unit])" }
-    let tenths = bytes % scale / (scale / 10)
-    return tenths == 0 ? "\(whole) \(units[unit])" : "\(whole).\(tenths) \(units[unit])"
-}
-
 /// Seconds for a person: the largest unit of which there are two, or that is exact.
 func secondsText(_ seconds: Int64) -> String {
     let units: [(Int64, String)] = [(86_400, "day"), (3_600, "hour"), (60, "minute")]
@@ -34,7 +18,7 @@ extension FactValue {
     /// The value for a person: `51 days`, `412 GB`.
     public var text: String {
         switch self {
-        case .bytes(let bytes): byteText(bytes)
+        case .bytes(let bytes): formatBytes(bytes)
         case .seconds(let seconds): secondsText(seconds)
         case .time(let time): CalendarTime.text(of: time)
         case .count(let count): "\(count)"

@@ -77,7 +77,9 @@ struct HubSession {
             let hub = HubQuestioner(client: clients(), cancellation: Interruption.cancellation)
             let text = PlanText(caches: session.gathered)
             _ = session.enforcer.enforce(askHub: hub.ask) { event in
-                if case .removed(let action, _) = event { Terminal.complain("to make room: " + text.line(action)) }
+                if case .removed(let action, _) = event {
+                    Terminal.complain("to make room: " + text.line(action, folds: false))
+                }
             }
         } catch let failure as CommandFailure {
             Terminal.complain("no room could be made: \(failure.message)")

@@ -1,6 +1,7 @@
 import CacheScan
 import Documents
 import Enforcement
+internal import Glibc
 import HubCache
 import LinuxIO
 import Retention
@@ -10,12 +11,14 @@ struct PlanText {
     let caches: [GatheredCache]
 
     /// The line of an action, the same before and after it was done.
-    func line(_ action: PlannedAction) -> String {
+    ///
+    /// - Parameter folds: whether a narrow terminal gets two.
+    func line(_ action: PlannedAction, folds: Bool = true) -> String {
         let names = ItemNames(facts: caches[action.item.cache].facts)
         let hub = action.hub == .unasked ? "; the Hub was not asked yet" : ""
-        return "remove  \(padded(size(action)))  \(names.display(action.item))  "
-            + Terminal.styled(
-                "\(displayText(of: action.rule)): \(displayText(of: action.reason.text))\(hub)", .dim)
+        return Self.folded(
+            "remove  \(padded(size(action)))  \(names.display(action.item))",
+            "\(displayText(of: action.rule)): \(displayText(of: action.reason.text))\(hub)", if: folds)
     }
 
     /// The line of something that a rule matched and that stays.
@@ -27,9 +30,18 @@ struct PlanText {
     func line(kept item: Item, bytes: UInt64, reasons: [Kept]) -> String {
         let names = ItemNames(facts: caches[item.cache].facts)
         let why = reasons.map { "\($0.by.rawValue) (\(displayText(of: $0.detail)))" }.joined(separator: ", ")
-        return "keep    \(padded(formatBytes(bytes)))  \(names.display(item))  "
-            + Terminal.styled(why, .dim)
+        return Self.folded("keep    \(padded(formatBytes(bytes)))  \(names.display(item))", why)
     }
+
+    /// The reason is on a line of its own where the terminal is too narrow for both.
+    private static func folded(_ item: String, _ reason: String, if mayFold: Bool = true) -> String {
+        let width = ProgressText.width(indent + item + "  " + reason)
+        let columns = mayFold ? ProgressText.columns(of: STDOUT_FILENO) : nil
+        let fits = columns.map { width <= $0 } ?? true
+        return item + (fits ? "  " : "\n" + indent + "    ") + Terminal.styled(reason, .dim)
+    }
+
+    private static let indent = "  "
 
     private func size(_ action: PlannedAction) -> String {
         (action.isAtMost ? "≤ " : "") + formatBytes(action.bytes)

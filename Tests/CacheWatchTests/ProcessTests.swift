@@ -119,8 +119,7 @@ struct MountTests {
             try mount(cache)
             try watch.wait(for: .root(cache: cache.path, .replaced), .armed(cache: cache.path))
             watch.clear()
-            try repo.model()
-            try watch.wait(for: .repoChanged(cache: cache.path, folder: repo.folder))
+            try watch.waitUntilTold(of: repo)
             try unmount(cache)
         }
     }
@@ -134,14 +133,11 @@ struct MountTests {
             try mount(cache)
             try watch.wait(for: .root(cache: cache.path, .replaced), .armed(cache: cache.path))
             watch.clear()
-            let other = cache.repo("org/other")
-            try other.model()
-            try watch.wait(for: .repoChanged(cache: cache.path, folder: other.folder))
+            try watch.waitUntilTold(of: cache.repo("org/other"))
             try unmount(cache)
             watch.clear()
             try watch.wait(for: .armed(cache: cache.path))
-            try repo.ref("x", commit(1))
-            try watch.wait(for: .repoChanged(cache: cache.path, folder: repo.folder))
+            try watch.waitUntilTold(of: repo)
         }
     }
 

@@ -24,8 +24,7 @@ import Testing
             }
             try watch.wait("the watches") { _ in watch.watcher.status[0].watches == 3 }
             watch.clear()
-            try repo.ref("main", commit(2))
-            try watch.wait(for: .repoChanged(cache: cache.path, folder: repo.folder))
+            try watch.waitUntilTold(of: repo)
             // The old one is nobody's.
             watch.clear()
             try cache.outer.write(BytePath("old/\(repo.folder.text)/refs/x"), commit(2))
@@ -46,8 +45,7 @@ import Testing
             try repo.model()
             try watch.wait(for: root(cache, .back), .armed(cache: cache.path))
             watch.clear()
-            try repo.ref("x", commit(1))
-            try watch.wait(for: .repoChanged(cache: cache.path, folder: repo.folder))
+            try watch.waitUntilTold(of: repo)
         }
     }
 

@@ -53,6 +53,19 @@ final class Watch {
         for event in events { try wait("\(event)") { $0.contains(event) } }
     }
 
+    /// Changes a repo until that is told: a root that came or went may be watched anew once more, and what changes meanwhile is
+    /// told by that alone.
+    func waitUntilTold(of repo: TestRepo) throws {
+        var count = 0
+        while true {
+            count += 1
+            try repo.ref(BytePath("change-\(count)"), commit(1))
+            all += watcher.next(within: 1_000_000_000)
+            if seen.contains(.repoChanged(cache: cache, folder: repo.folder)) { return }
+            guard count < 60 else { throw SetupFailure("not told: \(seen.map(\.short)), \(watcher.status)") }
+        }
+    }
+
     /// Forgets what was told.
     func clear() { all = [] }
 

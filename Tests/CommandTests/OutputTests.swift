@@ -169,6 +169,31 @@ import Testing
         }
     }
 
+    /// Why something goes or stays is on a line of its own where both have no place in one.
+    @Test func plansFitTheTerminal() throws {
+        try withMixedCache { cache in
+            try cache.outer.write(
+                "policy.yaml",
+                """
+                mode: enforce
+                caches: [{path: "\(cache.path.text)", min-age: 0s}]
+                rules: [{name: all, match: {type: model}}]
+                """)
+            let command = ["plan", "--policy", cache.outer.absolute("policy.yaml").text]
+            func rows(_ columns: Int) throws -> [String] {
+                try onTerminal(command, cache, columns: columns, environment: ["NO_COLOR": "1"]).output
+                    .components(separatedBy: "\r\n")
+            }
+            let wide = try #require(try rows(500).first { $0.contains("model/org/whole@") })
+            #expect(wide.contains("  all: state complete"), "\(wide)")
+            let narrow = try rows(60)
+            let place = try #require(narrow.firstIndex { $0.contains("model/org/whole@") })
+            #expect(narrow[place].count <= 60 && !narrow[place].hasSuffix(" "))
+            #expect(narrow[place + 1].hasPrefix("      "))
+            #expect(wide == narrow[place] + "  " + narrow[place + 1].dropFirst(6))
+        }
+    }
+
     @Test func hostileNamesCannotReachTheTerminal() throws {
         try withTestCache { cache in
             let repo = cache.repo()
