@@ -55,6 +55,8 @@ int hfj_set_mode(int descriptor, unsigned int mode) { return outcome(fchmod(desc
 
 int hfj_set_group(int descriptor, uint32_t group) { return outcome(fchown(descriptor, (uid_t)-1, group)); }
 
+int hfj_touch(int descriptor) { return outcome(futimens(descriptor, NULL)); }
+
 int hfj_synchronize(int descriptor) { return outcome(fsync(descriptor)); }
 
 int hfj_start_writeback(int descriptor, uint64_t offset, uint64_t length) {

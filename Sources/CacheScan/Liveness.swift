@@ -87,10 +87,14 @@ public struct LivenessProbe: Sendable {
         }
     }
 
-    /// The blobs of a repo whose lock somebody holds, and whether there may be more that could not be looked at.
-    public func heldLocks(of repo: RepoInventory) -> (held: Set<BytePath>, hasUnseen: Bool) {
+    /// The blobs of a repo whose lock somebody holds, and whether there may be more that could not be looked at; and when the
+    /// locks were made of the blobs that are not here: nobody takes one but to fetch that blob, and it stays.
+    public func heldLocks(
+        of repo: RepoInventory
+    ) -> (held: Set<BytePath>, hasUnseen: Bool, ofAbsent: [BytePath: Timestamp]) {
         var held: Set<BytePath> = []
         var hasUnseen = false
+        var ofAbsent: [BytePath: Timestamp] = [:]
         for folder in lockFolders(of: repo.folder) {
             let listing: DirectoryListing
             do throws(SystemCallFailure) {
@@ -102,13 +106,14 @@ public struct LivenessProbe: Sendable {
             hasUnseen = hasUnseen || !listing.failures.isEmpty
             for entry in listing.entries where entry.stat.kind == .regular && entry.name.hasSuffix(".lock") {
                 let etag = BytePath(bytes: entry.name.bytes.dropLast(5))
+                if repo.blobs[etag] == nil { ofAbsent[etag] = entry.stat.modified }
                 if probeLock(at: folder.appending(entry.name), linked: repo.linkedFolders) == .taken {
                     held.insert(etag)
                 }
             }
         }
         for etag in repo.blobLocks where !held.contains(etag) && isLocked(etag: etag, in: repo) { held.insert(etag) }
-        return (held, hasUnseen)
+        return (held, hasUnseen, ofAbsent)
     }
 
     /// Whether the lock of one blob is held.

@@ -186,12 +186,12 @@ struct RepoScan {
             count(entry.stat)
             let here = location.appending(entry.name)
             if entry.stat.kind == .directory, let commit = CommitHash(entry.name) {
-                var files: [SnapshotFile] = []
+                var snapshot = Snapshot(commit: commit, folder: entry.stat, files: [])
                 enter(entry, of: directory, at: here) {
-                    $0.scanSnapshotFolder($1, at: here, path: .empty, depth: 0, into: &files)
+                    $0.scanSnapshotFolder($1, at: here, path: .empty, depth: 0, into: &snapshot)
                 }
-                files.sort { $0.path < $1.path }
-                repo.snapshots.append(Snapshot(commit: commit, folder: entry.stat, files: files))
+                snapshot.files.sort { $0.path < $1.path }
+                repo.snapshots.append(snapshot)
                 continue
             }
             var tally = AllocationTally()
@@ -211,27 +211,28 @@ struct RepoScan {
 
     private mutating func scanSnapshotFolder(
         _ directory: borrowing OwnedDescriptor, at location: BytePath, path: BytePath, depth: Int,
-        into files: inout [SnapshotFile]
+        into snapshot: inout Snapshot
     ) {
         guard let entries = list(directory, at: location) else { return }
-        files.reserveCapacity(files.count + entries.count)
+        snapshot.files.reserveCapacity(snapshot.files.count + entries.count)
         for entry in entries {
             count(entry.stat)
             let filePath = path.appending(entry.name)
             switch entry.stat.kind {
             case .directory:
                 let here = location.appending(entry.name)
+                snapshot.folders.append(filePath)
                 guard depth < Self.depthLimit else {
                     tooDeep(here)
                     continue
                 }
                 enter(entry, of: directory, at: here) {
-                    $0.scanSnapshotFolder($1, at: here, path: filePath, depth: depth + 1, into: &files)
+                    $0.scanSnapshotFolder($1, at: here, path: filePath, depth: depth + 1, into: &snapshot)
                 }
             case .symlink:
                 guard let link = linkEnd(entry.name, in: directory, at: location) else { continue }
-                files.append(SnapshotFile(path: filePath, stat: entry.stat, link: link))
-            default: files.append(SnapshotFile(path: filePath, stat: entry.stat, link: nil))
+                snapshot.files.append(SnapshotFile(path: filePath, stat: entry.stat, link: link))
+            default: snapshot.files.append(SnapshotFile(path: filePath, stat: entry.stat, link: nil))
             }
         }
     }

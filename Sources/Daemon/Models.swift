@@ -206,6 +206,21 @@ extension DaemonLoop {
             ends.append(ended)
         }
         let all = ends
-        return { end(all) }
+        guard depth == .digests else { return { end(all) } }
+        // What was proven wrong is in the ledger then, and nothing in the cache tells of it.
+        let folders = names.isEmpty ? nil : Set(names.map(\.repo.folder))
+        return { [mailbox] in
+            end(all)
+            mailbox.post { loop in loop.lookAgain(at: folders) }
+        }
+    }
+
+    private func lookAgain(at folders: Set<BytePath>?) {
+        let now = monotonicNanoseconds()
+        for cache in caches where cache.presence == .present {
+            for folder in cache.repos.keys where folders?.contains(folder) ?? true {
+                cache.settle.changed(folder, at: now)
+            }
+        }
     }
 }

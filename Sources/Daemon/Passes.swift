@@ -210,8 +210,15 @@ extension DaemonLoop {
     }
 
     private func take(_ result: PassFindings, of members: [WatchedCache], _ group: UInt64) {
-        guard !result.isCancelled, let first = members.first else { return }
+        guard let first = members.first else { return }
         let now = monotonicNanoseconds()
+        guard !result.isCancelled else {
+            // The ledger failed meanwhile.
+            sayLedgerProblems()
+            let planned = passes[group]?.next ?? .max
+            passes[group]?.next = min(planned, now &+ 30 * Timers.second)
+            return
+        }
         lastPass.bytes = result.removedBytes
         if result.removed > 0 || result.failed > 0 {
             sayPass(checked: 0, removed: result.removed, errors: result.failed)

@@ -92,11 +92,18 @@ extension DaemonLoop {
             cache.space.nextLook = now &+ 2 * Timers.second
         } else if cache.space.isGrowing {
             cache.space.nextLook = now &+ 10 * Timers.second
+        } else if floor != nil, look.free > reach {
+            // Others write here too: they are given no time to get from where it is quiet to below the floor.
+            let seconds = max(2, (look.free - reach) / Self.fastestWriter)
+            cache.space.nextLook = now &+ min(Timers.idle, seconds &* Timers.second)
         }
         sampleSpace(cache, now)
         judgeCritical(cache)
         if let floor { judgeFloor(cache, floor: floor) }
     }
+
+    /// Bytes a second.
+    private static let fastestWriter: UInt64 = 1_000_000_000
 
     /// Raises that hardly anything is free, whatever the policy removes.
     private func judgeCritical(_ cache: WatchedCache) {

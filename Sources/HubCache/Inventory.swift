@@ -96,12 +96,15 @@ public struct Snapshot: Sendable {
     public var folder: FileStat
     /// The files, in byte order of their paths.
     public var files: [SnapshotFile]
+    /// The folders in it, in no particular order.
+    public var folders: [BytePath]
 
     /// Makes a snapshot.
-    public init(commit: CommitHash?, folder: FileStat, files: [SnapshotFile]) {
+    public init(commit: CommitHash?, folder: FileStat, files: [SnapshotFile], folders: [BytePath] = []) {
         self.commit = commit
         self.folder = folder
         self.files = files
+        self.folders = folders
     }
 }
 

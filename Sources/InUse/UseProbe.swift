@@ -133,7 +133,7 @@ public struct UseProbe: Sendable {
             let own = files.compactMap(\.blob).first { liveness.isLocked(etag: $0, in: repo) }
             return own.map { "the lock of \($0.display) is held" }
         }
-        let (held, hasUnseen) = liveness.heldLocks(of: repo)
+        let (held, hasUnseen, _) = liveness.heldLocks(of: repo)
         if let etag = held.min() { return "the lock of \(etag.display) is held: a download is under way" }
         for partial in repo.partials {
             if case .live(let evidence) = liveness.liveness(of: partial, in: repo) {

@@ -215,6 +215,15 @@ extension Ledger {
         return found
     }
 
+    /// When the revisions of a repo were complete, as last seen: to a week, while they stay so.
+    public func lastComplete(cache: BytePath, repo: String) -> [CommitHash: Timestamp] {
+        var found: [CommitHash: Timestamp] = [:]
+        for (key, time) in revisionHistory(cache: cache, repo: repo).complete {
+            found[key.commit] = Timestamp(nanoseconds: time)
+        }
+        return found
+    }
+
     /// Forgets a revision that was removed on purpose: that refs named it, that it was complete, its own opens, failed repairs,
     /// what was asked for of it, and what the Hub said of it. Opens of its blobs stay: other revisions may link to them.
     public func forget(revision commit: CommitHash, cache: BytePath, repo: String) {

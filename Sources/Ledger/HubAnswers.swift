@@ -57,7 +57,7 @@ extension Ledger {
     public func note(hubAnswer answer: HubAnswer) {
         guard answer.askedAt.nanoseconds > 0, Self.isText(answer.repo, atMost: Self.nameLimit),
             Self.isText(answer.file, atMost: Self.pathLimit), Self.isText(answer.etag, atMost: Self.nameLimit),
-            Self.isText(answer.endpoint, atMost: Limits.endpoint)
+            answer.endpoint.isEmpty || Self.isText(answer.endpoint, atMost: Limits.endpoint)
         else { return }
         let _: Void? = write { database in
             let statement = try RawStatement(
@@ -103,7 +103,7 @@ extension Ledger {
                     let commit = statement.commit(at: 1),
                     let file = statement.key(at: 2, maximumBytes: Self.pathLimit),
                     let etag = statement.key(at: 3, maximumBytes: Self.nameLimit),
-                    let endpoint = statement.key(at: 4, maximumBytes: Limits.endpoint),
+                    let endpoint = statement.text(at: 4, maximumBytes: Limits.endpoint),
                     let verdict = statement.integer(at: 5).flatMap(HubAnswer.Verdict.init),
                     let reason = statement.text(at: 6, maximumBytes: Limits.reason),
                     let askedAt = statement.time(at: 7, latest: latest)

@@ -344,6 +344,7 @@ private struct Core: Sendable {
         guard let name = folder.moveDatabaseAside() else {
             throw LedgerRefusal("it is damaged (\(words)) and cannot be put aside")
         }
+        losses += 1
         say("was damaged (\(words)): it is kept as \(name), and what it remembered is found out anew")
         try folder.createDatabase()
     }

@@ -233,6 +233,14 @@ extension OwnedDescriptor {
         _ = try checked("chmod", .empty) { hfj_set_mode(descriptor, UInt32(permissions)) }
     }
 
+    /// Sets the times of last use and change to now.
+    ///
+    /// - Throws: `SystemCallFailure` as futimens(2).
+    public borrowing func touch() throws(SystemCallFailure) {
+        let descriptor = raw
+        _ = try checked("futimens", .empty) { hfj_touch(descriptor) }
+    }
+
     /// Sets the group.
     ///
     /// - Throws: `SystemCallFailure` as fchown(2).

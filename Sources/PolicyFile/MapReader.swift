@@ -151,21 +151,36 @@ struct MapReader {
         return items?.compactMap { scalar($0, key, parse) }
     }
 
+    /// The same where none means all: an empty list, as a template may leave one, is a mistake there.
+    func choices<Value>(_ key: String, _ parse: (String) throws(UnitError) -> Value) -> [Value]? {
+        if let element = entries[key]?.value, element.isNothing || element.items?.isEmpty == true {
+            log.error(
+                element.position, "'\(key)' has no value: name at least one, or leave the key out, which means all")
+            return nil
+        }
+        return values(key, parse)
+    }
+
     func words<Word: RawRepresentable & CaseIterable>(_ key: String, _: Word.Type = Word.self) -> [Word]?
     where Word.RawValue == String {
-        values(key) { (text) throws(UnitError) in try Self.word(text) }
+        choices(key) { (text) throws(UnitError) in try Self.word(text) }
     }
 
     func globs(_ key: String) -> [Glob]? {
-        values(key) { (text) throws(UnitError) in
+        choices(key) { (text) throws(UnitError) in
             guard !text.isEmpty else { throw UnitError("must not be empty") }
             return Glob(text)
         }
     }
 
-    /// A map under a key. Nothing after the key is an empty map.
-    func map(_ key: String, _ section: Section) -> MapReader? {
+    /// A map under a key. Nothing after the key is an empty map, unless that means all.
+    func map(_ key: String, _ section: Section, meansAll: Bool = false) -> MapReader? {
         guard let element = entries[key]?.value else { return nil }
+        if meansAll, element.isNothing {
+            log.error(
+                element.position, "'\(key)' has no value: say what is meant, or leave the key out, which means all")
+            return nil
+        }
         return MapReader(
             element.isNothing ? Element(content: .map([]), position: element.position) : element, section, log: log)
     }

@@ -31,7 +31,7 @@ extension PolicyReader {
     private func rule(_ map: MapReader) -> Rule? {
         var rule = Rule(name: "")
         rule.occasion = map.word("when") ?? rule.occasion
-        if let match = map.map("match", .match) { rule.match = self.match(match) }
+        if let match = map.map("match", .match, meansAll: true) { rule.match = self.match(match) }
         rule.keepLast = map.count("keep-last", in: 1...1_000_000)
         rule.olderThan = map.value("older-than", Quantity.positiveSpan)
         rule.unusedFor = map.value("unused-for", Quantity.positiveSpan)

@@ -186,14 +186,14 @@ extension Operation {
             // In this order: until its second name goes, whoever comes after a crash still knows of the payload.
             let collected = try store.collect(payload.hash, expected: payload.identity) { true }
             if finished.hasLeft, try isNeeded(payload) { continue }
+            // Other operations may have names of it, too: its bytes go with the last one.
+            let freed = try parking.statIfPresent(name)?.freed ?? 0
             try parking.unlinkIfPresent(name)
             noteLinkChange(of: payload, before: stat)
             context.steps(.payloadLinkUnlinked)
             guard case .removed(let bytes) = collected else { continue }
-            // With one name left the last bytes go with it.
-            let last = stat.linkCount <= 2 && bytes == 0 ? stat.allocated : bytes
             let first = intent.blobs.first { $0.payload?.hash == payload.hash }?.name ?? payload.hash
-            finished.blobBytes[first, default: 0] &+= last
+            finished.blobBytes[first, default: 0] &+= bytes &+ freed
         }
     }
 

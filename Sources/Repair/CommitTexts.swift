@@ -19,6 +19,14 @@ struct CommitTexts {
         place.steps.reached(.manifestWritten)
     }
 
+    /// Has the manifest be younger than the locks that were taken so far: older ones tell of downloads that began and did not end.
+    func disownLocks(of commit: CommitHash) {
+        guard let folder = try? place.folders.openIfPresent("trees"),
+            let manifest = try? folder.open(BytePath(commit.hex + ".json"), options: .keepAccessTime)
+        else { return }
+        try? manifest.touch()
+    }
+
     /// Writes `refs/<revision>`. What is in its way is in no file's way.
     ///
     /// - Returns: what is in the way, and what helps.

@@ -92,6 +92,7 @@ public final class FetchTraces: Sendable {
     /// What was asked for before is what is asked for again.
     public func removePartials() {
         restoreAsked()
+        defer { disownLocks() }
         guard let place = openPlace(), let blobs = try? place.folders.openIfPresent("blobs") else { return }
         let etags = state.withLock { $0.underWay.subtracting($0.partials) }
         for etag in etags.sorted() {
@@ -115,6 +116,11 @@ public final class FetchTraces: Sendable {
         } else {
             ledger.forgetAsked(cache: root.path, repo: repo.folder.text, commit: commit)
         }
+    }
+
+    private func disownLocks() {
+        guard let commit = state.withLock(\.commit), let place = openPlace() else { return }
+        CommitTexts(place: place).disownLocks(of: commit)
     }
 
     private func partialDownloads() -> [(entry: DirectoryEntry, etag: BytePath, writer: PartialWriter)] {

@@ -176,21 +176,34 @@ public struct Fetcher: Sendable {
             AcceptedFetch(
                 commit: commit, files: wanted.count, bytes: wanted.reduce(0) { $0.addingUpTo($1.size) }))
         // What was asked for and does not come, whatever ends this, is missing, and not left out on purpose.
-        if try wanted.contains(where: { try !installer.isPresent($0) }) {
+        let rememberAsked = { [ledger, root] in
             ledger.note(
                 asked: AskedFiles(include: request.include, exclude: request.exclude), cache: root.path,
                 repo: request.repo.folder.text, commit: commit, at: currentTime())
         }
+        if try wanted.contains(where: { try !installer.isCertainlyPresent($0) }) { rememberAsked() }
         let texts = CommitTexts(place: place)
         if let listing, place.isOwn { try texts.writeManifest(listing, of: commit) }
         if !wanted.isEmpty, place.isOwn { try texts.writeTag() }
-        let (means, left) = try bringIn(wanted, installer, hub.access)
+        let means: [BytePath: RepairMeans]
+        let left: [BytePath: RepairFailure]
+        do { (means, left) = try bringIn(wanted, installer, hub.access) } catch {
+            // Who asked for less meanwhile, and got it, had that forgotten.
+            rememberAsked()
+            throw error
+        }
         let files = wanted.compactMap { file in
             means[file.path].map { FetchOutcome.File(path: file.path, bytes: file.size, means: $0) }
         }
-        if files.count + left.count < wanted.count { throw RepairFailure(.downloadCancelled, "cancelled") }
+        if files.count + left.count < wanted.count {
+            rememberAsked()
+            throw RepairFailure(.downloadCancelled, "cancelled")
+        }
         // What was not asked for is left out on purpose from now on.
-        if left.isEmpty { ledger.forgetAsked(cache: root.path, repo: request.repo.folder.text, commit: commit) }
+        if left.isEmpty {
+            ledger.forgetAsked(cache: root.path, repo: request.repo.folder.text, commit: commit)
+            if wanted.count < all.count, place.isOwn { texts.disownLocks(of: commit) }
+        }
         // What is here is here, whatever becomes of its name.
         var outcome = FetchOutcome(
             commit: commit, folder: request.repo.folder.appending("snapshots").appending(commit.hex), files: files,

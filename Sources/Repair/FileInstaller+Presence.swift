@@ -52,6 +52,11 @@ extension FileInstaller {
         }
     }
 
+    /// The same where something else may stand in the file's place.
+    func isCertainlyPresent(_ wanted: WantedFile) throws -> Bool {
+        do { return try isPresent(wanted) } catch let failure as RepairFailure where failure.isOccupied { return false }
+    }
+
     /// Whether a file's content is neither in its place nor in the repo, and would be put there.
     func isLacking(_ wanted: WantedFile) throws -> Bool {
         do {

@@ -13,6 +13,10 @@ extension PlanRun {
         }
         tried = inFileOrder(tried)
         let decided = sequence.first { $0.item == item }
+        if let decided, let place = tried.firstIndex(where: { $0.rule == decided.rule }) {
+            // The numbers are those that it was taken by; others went after it.
+            tried[place] = TriedRule(rule: decided.rule, isMatched: true, reason: decided.reason)
+        }
         var keptBy: [Kept] = []
         if catalogue.entries[place].isItem {
             keptBy = keepersWhateverTheRule(place)

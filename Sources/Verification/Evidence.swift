@@ -103,6 +103,10 @@ struct RepoEvidence: Sendable {
     var expectedSizes: [BytePath: UInt64] = [:]
     /// The blobs whose lock is held.
     var heldLocks: Set<BytePath> = []
+    /// When the locks were made of blobs that are not here.
+    var locksOfAbsent: [BytePath: Timestamp] = [:]
+    /// When a revision was complete, as last seen, from the ledger.
+    var lastComplete: [CommitHash: Timestamp] = [:]
     /// Whether there may be held locks that could not be looked at.
     var hasUnseenLocks = false
     /// The etags of partials that were here once, from the ledger.

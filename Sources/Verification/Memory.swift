@@ -198,6 +198,11 @@ final class KnownFacts: Sendable {
         }
     }
 
+    /// When a repo's revisions were complete, as last seen.
+    func lastComplete(in repo: BytePath) -> [CommitHash: Timestamp] {
+        ledger.lastComplete(cache: cache, repo: repo.text)
+    }
+
     /// The etags of partials that a repo once had.
     func partials(of repo: BytePath) -> Set<BytePath> {
         Set(ledger.seenPartials(cache: cache, repo: repo.text).map { BytePath($0) })

@@ -108,9 +108,15 @@ struct RepoExaminer {
         if isSensitive(report.findings) || report.revisions.contains(where: { isSensitive($0.findings) })
             || examined.views.contains(where: { $0.manifest == nil })
         {
-            (examined.evidence.heldLocks, examined.evidence.hasUnseenLocks) = liveness.heldLocks(of: examined.repo)
+            (examined.evidence.heldLocks, examined.evidence.hasUnseenLocks, examined.evidence.locksOfAbsent) =
+                liveness.heldLocks(of: examined.repo)
+            if !examined.evidence.locksOfAbsent.isEmpty {
+                examined.evidence.lastComplete = facts.lastComplete(in: examined.repo.folder)
+            }
         }
-        if examined.evidence.heldLocks.isEmpty && !examined.evidence.hasUnseenLocks {
+        if examined.evidence.heldLocks.isEmpty && !examined.evidence.hasUnseenLocks
+            && examined.evidence.locksOfAbsent.isEmpty
+        {
             examined.structureReport = report
         }
     }

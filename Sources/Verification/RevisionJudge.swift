@@ -148,7 +148,15 @@ struct RevisionJudge {
         var findings: [Finding] = []
         var isSubset = false
         let loneSets = setsWithoutIndex()
+        let folders = Set(view.snapshot.folders)
         for (path, expected) in manifest {
+            if folders.contains(path) {
+                findings.append(
+                    Finding(
+                        .notAFile, path: folder.appending(path), file: path, blob: expected.blobNames.first,
+                        detail: "a directory where a file should be"))
+                continue
+            }
             guard let position = positions[path] else {
                 guard let finding = judgeAbsent(path, expected) ?? judgeAbsentIndex(path, expected, of: loneSets) else {
                     isSubset = true
@@ -202,10 +210,25 @@ struct RevisionJudge {
                 .missingFile, path: place, file: path, blob: name,
                 detail: stale != nil ? "its download was interrupted" : "its download began once and did not end")
         }
+        if let name = names.first(where: wasBegun) {
+            return Finding(
+                .missingFile, path: place, file: path, blob: name, detail: "its download began and did not end")
+        }
         let asked = view.snapshot.commit.flatMap { evidence.asked[$0] }
         guard let asked, asked.filter.includes(path) else { return nil }
         return Finding(
             .missingFile, path: place, file: path, blob: names.first, detail: "it was asked for and did not come")
+    }
+
+    /// Whether a client began to fetch a blob for this revision: its lock is younger than the manifest and the refs, which come
+    /// first; an older one may be of a revision that was removed. Not where the revision was complete since then: somebody took
+    /// the file out of it.
+    private func wasBegun(_ etag: BytePath) -> Bool {
+        guard let made = evidence.locksOfAbsent[etag], let commit = view.snapshot.commit,
+            let manifest = view.repo.manifests[commit], made > manifest.modified,
+            !view.repo.refs.contains(where: { $0.commit == commit && $0.stat.modified > made })
+        else { return false }
+        return evidence.lastComplete[commit].map { $0 < made } ?? true
     }
 
     /// Whether a blob's name says that it is another file than the manifest's.

@@ -63,6 +63,14 @@ struct RetentionSession {
         }
         AnnouncedReads.begin([], depth: .structure, socket: nil)
         let losses = ledger.losses
+        // What was opened of late, or was whole once, is not known any more: that is for a person to hear first.
+        if needsMemory, losses > 0 {
+            throw CommandFailure(
+                status: .cannotRead,
+                message:
+                    "what the ledger remembered was lost, so nothing is removed now; run it again to go on without it"
+            )
+        }
         let gatherer = FactsGatherer(
             ledger: ledger, memory: Memory(ledger), progress: progress, cancellation: Interruption.cancellation)
         var caches: [GatheredCache] = []

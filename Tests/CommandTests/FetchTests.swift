@@ -110,6 +110,50 @@ import Testing
         }
     }
 
+    /// Of two at once the smaller one is done first, and takes nothing back of what the larger one wants.
+    @Test func aSmallerFetchForgetsNothingOfALargerOne() throws {
+        try withHub { ground in
+            func missing() throws -> Int {
+                try ground.run(["verify", "--json", "acme/parts"]).output
+                    .components(separatedBy: "\"missing-file\"").count - 1
+            }
+            #expect(try ground.run(["fetch", "acme/parts", "--include", "part-0.bin"]).status == 0)
+            try ground.hub.fault("mute", ["origin": "hub", "path": "*/resolve/*part-1*"])
+            let larger = try Program.start(
+                ["fetch", "acme/parts", "--cache", ground.cache], environment: ground.environment
+            ).process
+            let locks = ground.folder.path.appending("hub/.locks/models--acme--parts")
+            let before = try FileManager.default.contentsOfDirectory(atPath: locks.text).count
+            let end = Date().addingTimeInterval(60)
+            while try FileManager.default.contentsOfDirectory(atPath: locks.text).count == before, Date() < end {
+                Thread.sleep(forTimeInterval: 0.02)
+            }
+            #expect(try ground.run(["fetch", "acme/parts", "--include", "part-0.bin"]).status == 0)
+            larger.terminate()
+            larger.waitUntilExit()
+            #expect(try missing() > 0)
+            // Who wants less when nobody wants more has it.
+            try ground.hub.clear()
+            #expect(try ground.run(["fetch", "acme/parts", "--include", "part-0.bin"]).status == 0)
+            #expect(try missing() == 0)
+        }
+    }
+
+    /// A folder in a file's place is told, and the rest comes.
+    @Test func aFolderInAFilesPlaceIsLeftAlone() throws {
+        try withHub { ground in
+            #expect(try ground.run(["fetch", "acme/parts", "--include", "part-2.bin"]).status == 0)
+            let snapshots = ground.folder.path.appending("hub/models--acme--parts/snapshots")
+            let commit = try #require(FileManager.default.contentsOfDirectory(atPath: snapshots.text).first)
+            try ground.folder.makeFolder(BytePath("hub/models--acme--parts/snapshots/\(commit)/part-0.bin"))
+            let run = try ground.run(["fetch", "acme/parts"])
+            #expect(run.status == 75 && run.errors.contains("part-0.bin"), "\(run.output)\(run.errors)")
+            #expect(ground.folder.exists(BytePath("hub/models--acme--parts/snapshots/\(commit)/part-1.bin")))
+            let verdict = try ground.run(["verify", "--json", "acme/parts"])
+            #expect(verdict.status == 1 && verdict.output.contains("\"not-a-file\""), "\(verdict.output)")
+        }
+    }
+
     @Test func aDocumentInASlotsPlaceStaysAsItIs() throws {
         try withHub { ground in
             let words = Array("my thesis".utf8)

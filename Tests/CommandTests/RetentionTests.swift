@@ -221,6 +221,22 @@ import Testing
         }
     }
 
+    /// Whoever hears that the memory was lost decides whether to go on without it.
+    @Test func whatWasRememberedAndLostIsToldFirst() throws {
+        try withTestCache { cache in
+            try makeModels(cache)
+            let file = try policy(cache, unused)
+            try cache.outer.write("state/ledger.sqlite", String(repeating: "garbage ", count: 2000), mode: 0o600)
+            let state = ["STATE_DIRECTORY": cache.outer.absolute("state").text]
+            let first = try Program.run(["enforce", "--policy", file], environment: state)
+            #expect(first.status == 74 && first.errors.contains("was lost, so nothing is removed"), "\(first.errors)")
+            #expect(try repos(cache).count == 2)
+            let second = try Program.run(["enforce", "--policy", file], environment: state)
+            #expect(second.status == 0, "\(second.errors)")
+            #expect(try repos(cache).count == 1)
+        }
+    }
+
     @Test func aRepoWithNothingToShowIsAskedAboutToo() throws {
         try withTestCache { cache in
             try cache.repo("org/refs-only").ref("main", commit(1))

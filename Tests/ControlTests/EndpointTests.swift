@@ -381,6 +381,22 @@ import Testing
         }
     }
 
+    /// What another process proves wrong is in the ledger, and nothing in the cache tells of it.
+    @Test func whatAOneShotProvesWrongIsKnownToTheDaemon() throws {
+        try withTestCache { cache in
+            let repo = cache.repo("org/flipped")
+            let shard = try repo.model()[1]
+            var content = shard.content
+            content[content.count - 1] ^= 1
+            try cache.outer.write(repo.place("blobs").appending(shard.etag), content)
+            let daemon = try ControlledDaemon(cache)
+            let verify = ["verify", "--depth", "digests", "--cache", cache.path.text]
+            #expect(try Program.run(verify, environment: daemon.environment).status == 1)
+            #expect(daemon.wait { daemon.words.contains("digest-mismatch") }, "\(daemon.words)")
+            #expect(daemon.stop() == 0)
+        }
+    }
+
     /// Whether a daemon remembers that something in the cache was opened.
     private func isUsed(_ cache: TestCache) throws -> Bool {
         let state = cache.outer.path.appending("state/hfjanitor")

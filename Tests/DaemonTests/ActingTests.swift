@@ -75,12 +75,18 @@ import Testing
             try repo.model()
             let old = try repo.model(commit(2), shards: 3, withManifest: true)
             try repo.ref("main", commit(1))
+            // What the daemon reads itself is in use to its first pass, and on a busy machine the next one comes late.
             let policy = try policy(
-                cache, rules: "  - {name: detached, match: {state: detached}, unused-for: 1s}")
+                cache,
+                rules: """
+                      - {name: detached, match: {state: detached}, unused-for: 1s}
+                    verify: {on-arrival: structure}
+                    """)
             for file in old {
                 let blob = repo.place("blobs").appending(file.etag)
                 try cache.outer.setTimes(blob, accessed: 1_600_000_000, modified: 1_600_000_000)
             }
+            Thread.sleep(forTimeInterval: 1.1)
             let daemon = try RunningTestDaemon(
                 cache: nil, policy: policy, state: cache.outer.path.appending("state"))
             #expect(daemon.wait { cache.outer.exists(repo.place(".hfjanitor")) }, "\(daemon.text)")

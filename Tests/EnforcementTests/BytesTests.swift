@@ -152,6 +152,54 @@ import Verification
         }
     }
 
+    /// Each of several removals at once has a name of the payload until the end: its bytes are told once.
+    @Test func inTheSharedStoreOfThreeRepos() throws {
+        try withTestCache { cache in
+            try cache.makeStore()
+            let etag = ReferenceDigest.sha256(content(1))
+            let names = ["org/one", "org/two", "org/three"]
+            let payload = try cache.payload(
+                content(1), references: names.map { "\(cache.repo($0).folder.text)/blobs/\(etag)" })
+            for name in names {
+                try cache.repo(name).linkBlob(etag, toPayload: payload)
+                try cache.repo(name).link("a.bin", to: etag, at: commit(1))
+            }
+            let bytes = try remove(names.map { ($0, commit(1)) }, from: cache)
+            #expect(bytes >= UInt64(Self.size) && bytes < UInt64(Self.size) * 3 / 2)
+        }
+    }
+
+    /// What the Hub said is what the next plan goes by.
+    @Test func whatTheHubSaidIsRemembered() throws {
+        try withTestCache { cache in
+            try cache.repo("org/gone").model()
+            try cache.repo("org/kept").model(commit(2))
+            let ledger = Ledger.open(directory: cache.outer.path.appending("state"), programVersion: "test")
+            let root = try CacheRoot(opening: cache.path)
+            func enforcer() throws -> Enforcer {
+                var caches = CachePolicy(path: root.path)
+                caches.minAge = .zero
+                caches.recentUse = .zero
+                var policy = Policy()
+                policy.rules = [Rule(name: "all")]
+                let now = currentTime()
+                let gathered = try FactsGatherer(ledger: ledger, memory: Memory(ledger)).gather(
+                    root, policy: caches, of: policy, now: now)
+                var settings = Enforcer.Settings(policy: policy, now: now)
+                settings.settle = .milliseconds(50)
+                return Enforcer(caches: [gathered], settings: settings, ledger: ledger)
+            }
+            let first = try enforcer()
+            #expect(first.plan().caches[0].actions.map(\.hub) == [.unasked])
+            let report = first.enforce(askHub: { _ in .refused(reason: "no such repo") }, report: { _ in })
+            #expect(report.pass.removed.isEmpty)
+            let second = try enforcer().plan().caches[0]
+            #expect(second.actions.isEmpty)
+            let reasons = second.kept.flatMap(\.reasons).filter { $0.by == .irreplaceable }
+            #expect(reasons.contains { $0.detail.contains("no such repo") }, "\(second.kept)")
+        }
+    }
+
     @Test func aRepoThatTheManifestForgotKeepsItsPayload() throws {
         try withTestCache { cache in
             try cache.makeStore()

@@ -47,6 +47,15 @@ import Testing
         Example("mode: Enforce\n", "1:7: 'mode': 'Enforce' is none of observe, enforce; did you mean 'enforce'?"),
         Example("mode: [observe]\n", "1:7: 'mode' must be one value, not a list"),
         Example("mode:\n", "1:6: 'mode' has no value"),
+        Example(
+            "mode: observe\nrules:\n  - name: a\n    match: {state: [], repo: , revision: [], type: []}\n",
+            "4:20: 'state' has no value: name at least one, or leave the key out, which means all",
+            "4:30: 'repo' has no value: name at least one, or leave the key out, which means all",
+            "4:42: 'revision' has no value: name at least one, or leave the key out, which means all",
+            "4:52: 'type' has no value: name at least one, or leave the key out, which means all"),
+        Example(
+            "mode: observe\nrules:\n  - name: a\n    match:\n",
+            "4:11: 'match' has no value: say what is meant, or leave the key out, which means all"),
         Example("mode: ''\n", "1:7: 'mode': '' is none of observe, enforce"),
         Example(
             "announce: 45\n", "1:11: 'announce': a length of time needs a unit: s, m, h, d, w or y; did you mean '45d'?"

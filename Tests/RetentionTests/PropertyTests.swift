@@ -295,7 +295,12 @@ import Testing
                 let explained = world.planner.explain(item, evidence: world.evidence)
                 #expect(explained.isRemoved == gone.contains(item), "seed \(seed)")
                 if explained.isRemoved {
-                    #expect(explained.keptBy.isEmpty && explained.tried.contains(where: \.isMatched), "seed \(seed)")
+                    let action = plan.sequence.first { $0.item == item }
+                    #expect(explained.keptBy.isEmpty, "seed \(seed)")
+                    #expect(
+                        explained.tried.contains {
+                            $0.isMatched && $0.rule == action?.rule && $0.reason == action?.reason
+                        }, "seed \(seed)")
                 }
                 if let kept = kept[item] {
                     #expect(Set(kept.reasons).isSubset(of: explained.keptBy), "seed \(seed)")

@@ -1,3 +1,4 @@
+import CacheScan
 import HubCache
 import TestSupport
 import Testing
@@ -90,6 +91,74 @@ import Verification
             #expect(revision.state == .partial)
             let missing = revision.findings.filter { $0.code == .missingShard }.map(\.file)
             #expect(Set(missing) == [BytePath(shardName(1, of: 2)), BytePath(shardName(2, of: 2))])
+        }
+    }
+
+    /// A client that fails takes its partial away and leaves the lock.
+    @Test func aLockWithoutItsBlobTellsOfADownloadThatFailed() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            let entries = try repo.model()
+            let tokenizer = ManifestEntry("tokenizer.json", [1, 2])
+            try repo.manifest(commit(1), entries + [tokenizer])
+            let manifest = repo.place("trees").appending(commit(1) + ".json")
+            let ref = repo.place("refs/main")
+            func made(_ place: BytePath, _ time: Int) throws {
+                try cache.outer.setTimes(place, accessed: time, modified: time)
+            }
+            try cache.outer.write(repo.lockPlace(tokenizer.etag), "")
+            try made(manifest, 1_600_000_000)
+            try made(ref, 1_600_000_000)
+            try made(repo.lockPlace(tokenizer.etag), 1_600_000_010)
+            let failed = try verify(cache).revision
+            #expect(failed.state == .partial)
+            #expect(try failed.findings.only(.missingFile).file == "tokenizer.json")
+            // Of an earlier download of the same content, before this one began.
+            try made(ref, 1_600_000_020)
+            #expect(try verify(cache).revision.findings.codes == [.subset])
+            try made(ref, 1_600_000_000)
+            try made(manifest, 1_600_000_020)
+            #expect(try verify(cache).revision.findings.codes == [.subset])
+        }
+    }
+
+    /// Where a revision was complete after the lock was made, somebody took the file away.
+    @Test func aFileThatWasTakenAwayIsASubset() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            let tokenizer = ManifestEntry("tokenizer.json", [1, 2])
+            let entries = try repo.model()
+            try repo.manifest(commit(1), entries + [tokenizer])
+            let manifest = repo.place("trees").appending(commit(1) + ".json")
+            for place in [manifest, repo.place("refs/main")] {
+                try cache.outer.setTimes(place, accessed: 1_600_000_000, modified: 1_600_000_000)
+            }
+            try cache.outer.write(repo.lockPlace(tokenizer.etag), "")
+            try repo.file("tokenizer.json", [1, 2], at: commit(1))
+            let state = cache.outer.absolute("state").text
+            let memory = Memory.open(environment: ["STATE_DIRECTORY": state], programVersion: "test")
+            func revision() throws -> RevisionReport {
+                let verifier = Verifier(
+                    root: try CacheRoot(opening: cache.path), options: VerificationOptions(depth: .structure),
+                    memory: memory)
+                return try #require(try verifier.verify(.everything)).revision
+            }
+            #expect(try revision().findings.codes == [])
+            cache.outer.delete(repo.snapshot(commit(1), "tokenizer.json"))
+            cache.outer.delete(repo.place("blobs").appending(tokenizer.etag))
+            #expect(try revision().findings.codes == [.subset])
+        }
+    }
+
+    @Test func aDirectoryInAFilesPlaceIsNoFile() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            let entries = try repo.model()
+            try repo.manifest(commit(1), entries + [ManifestEntry("tokenizer.json", [1, 2])])
+            try cache.outer.makeFolder(repo.snapshot(commit(1), "tokenizer.json"))
+            let revision = try verify(cache).revision
+            #expect(revision.findings.codes == [.notAFile] && revision.state != .complete)
+            #expect(try revision.findings.only(.notAFile).file == "tokenizer.json")
         }
     }
 

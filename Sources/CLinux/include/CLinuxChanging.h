@@ -41,6 +41,9 @@ int hfj_set_mode(int descriptor, unsigned int mode);
 /// fchown(2) of the group alone. 0 or -errno.
 int hfj_set_group(int descriptor, uint32_t group);
 
+/// futimens(2) to now. 0 or -errno.
+int hfj_touch(int descriptor);
+
 /// fsync(2). 0 or -errno.
 int hfj_synchronize(int descriptor);
 
