@@ -116,7 +116,7 @@ public struct EnforcementPass {
             var batch: [PlannedAction] = []
             var hasRefusal = false
             let begun = now()
-            for action in pending.prefix(Self.batchSize) {
+            for var action in pending.prefix(Self.batchSize) {
                 // What was confirmed first is still to be true when it goes.
                 if isCancelled() || now() &- begun > Self.longestAsking { break }
                 if action.hub != nil, asked.insert(action.item).inserted {
@@ -132,6 +132,7 @@ public struct EnforcementPass {
                         break
                     }
                     facts.note(.confirmed, of: action.item)
+                    action.hub = .confirmed
                 }
                 batch.append(action)
             }

@@ -60,6 +60,12 @@ public enum ByteCount {
         return rate
     }
 
+    /// Whether a text is a small bare number: a forgotten unit makes a floor of ten bytes out of ten percent.
+    public static func lacksUnit(_ text: String) -> Bool {
+        guard let number = UInt64(text) else { return false }
+        return (1..<1_000_000).contains(number)
+    }
+
     private static func unknownUnit(_ unit: String, after number: DecimalNumber) -> UnitError {
         let shown = displayText(of: unit)
         if let letter = letters.first(where: { unit.lowercased() == "\($0)b" || unit.lowercased() == "\($0)" }) {

@@ -192,8 +192,7 @@ enum Quantity {
     static func amount(_ text: String) throws(UnitError) -> Amount {
         if text.hasSuffix("%") { return .partsPerMillion(try percent(text)) }
         let bytes = try ByteCount.parse(text)
-        // A forgotten unit makes a floor of ten bytes out of ten percent.
-        if text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), (1..<1_000_000).contains(bytes) {
+        if ByteCount.lacksUnit(text) {
             throw UnitError("'\(text)' has no unit", suggestion: bytes <= 100 ? "\(text)%" : "\(text)GB")
         }
         return .bytes(bytes)

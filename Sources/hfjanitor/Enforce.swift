@@ -29,7 +29,11 @@ struct Enforce: ParsableCommand {
 
     private func room() throws -> UInt64? {
         guard let free else { return nil }
-        do throws(UnitError) { return try ByteCount.parse(free) } catch {
+        do throws(UnitError) {
+            let bytes = try ByteCount.parse(free)
+            guard !ByteCount.lacksUnit(free) else { throw UnitError("'\(free)' has no unit", suggestion: "\(free)GB") }
+            return bytes
+        } catch {
             throw CommandFailure(status: .usage, message: "--free: \(error.words)")
         }
     }

@@ -271,6 +271,7 @@ import Testing
             try makeModels(cache)
             let file = try policy(cache, unused)
             #expect(try run(["enforce", "--policy", file, "--free", "lots"]).status == 64)
+            #expect(try run(["enforce", "--policy", file, "--free", "10"]).errors.contains("did you mean '10GB'?"))
             // More than any disk has: everything that may go goes, and the target is not reached.
             let result = try run(["enforce", "--policy", file, "--free", "9000TB"])
             #expect(result.status == 75, "\(result.output)")
