@@ -144,9 +144,12 @@ extension Glob {
 }
 
 extension Pin {
+    /// Whether it is on revisions of a repo.
+    public func isOn(_ id: RepoID) -> Bool { repo.matches(id.name) || repo.matches(id.description) }
+
     /// Whether it is on a revision.
     public func names(_ commit: CommitHash, withRefs refs: [BytePath], of id: RepoID) -> Bool {
-        guard repo.matches(id.name) || repo.matches(id.description) else { return false }
+        guard isOn(id) else { return false }
         return revision?.names(commit, withRefs: refs, andAll: true) ?? true
     }
 }

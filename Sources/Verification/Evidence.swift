@@ -103,8 +103,8 @@ struct RepoEvidence: Sendable {
     var expectedSizes: [BytePath: UInt64] = [:]
     /// The blobs whose lock is held.
     var heldLocks: Set<BytePath> = []
-    /// When the locks were made of blobs that are not here.
-    var locksOfAbsent: [BytePath: Timestamp] = [:]
+    /// Downloads that a client began, by the blob that is not here.
+    var begun: [BytePath: BegunDownload] = [:]
     /// When a revision was complete, as last seen, from the ledger.
     var lastComplete: [CommitHash: Timestamp] = [:]
     /// Whether there may be held locks that could not be looked at.
@@ -113,6 +113,14 @@ struct RepoEvidence: Sendable {
     var rememberedPartials: Set<BytePath> = []
     /// What was asked for of revisions and did not all come, from the ledger.
     var asked: [CommitHash: AskedFact] = [:]
+}
+
+/// A download whose lock is here and whose blob is not.
+struct BegunDownload: Sendable {
+    /// The revision that it was for: of those whose manifest names the blob and was there before, the last.
+    var commit: CommitHash
+    /// When its lock was made.
+    var time: Timestamp
 }
 
 /// What was asked for of a revision and did not all come.

@@ -108,16 +108,28 @@ struct RepoExaminer {
         if isSensitive(report.findings) || report.revisions.contains(where: { isSensitive($0.findings) })
             || examined.views.contains(where: { $0.manifest == nil })
         {
-            (examined.evidence.heldLocks, examined.evidence.hasUnseenLocks, examined.evidence.locksOfAbsent) =
-                liveness.heldLocks(of: examined.repo)
-            if !examined.evidence.locksOfAbsent.isEmpty {
-                examined.evidence.lastComplete = facts.lastComplete(in: examined.repo.folder)
+            let locks = liveness.heldLocks(of: examined.repo)
+            (examined.evidence.heldLocks, examined.evidence.hasUnseenLocks) = (locks.held, locks.hasUnseen)
+            noteBegun(locks.ofAbsent, in: &examined)
+        }
+        let evidence = examined.evidence
+        if evidence.heldLocks.isEmpty && !evidence.hasUnseenLocks && evidence.begun.isEmpty {
+            examined.structureReport = report
+        }
+    }
+
+    /// A client writes the manifest before it takes a lock.
+    private func noteBegun(_ locks: [BytePath: Timestamp], in examined: inout ExaminedRepo) {
+        guard !locks.isEmpty else { return }
+        for (commit, stat) in examined.repo.manifests.sorted(by: { $0.value.modified < $1.value.modified }) {
+            guard case .read(let files) = examined.evidence.manifests[commit] else { continue }
+            for name in files.values.flatMap(\.blobNames) {
+                guard let time = locks[name], time > stat.modified else { continue }
+                examined.evidence.begun[name] = BegunDownload(commit: commit, time: time)
             }
         }
-        if examined.evidence.heldLocks.isEmpty && !examined.evidence.hasUnseenLocks
-            && examined.evidence.locksOfAbsent.isEmpty
-        {
-            examined.structureReport = report
+        if !examined.evidence.begun.isEmpty {
+            examined.evidence.lastComplete = facts.lastComplete(in: examined.repo.folder)
         }
     }
 

@@ -224,11 +224,10 @@ struct RevisionJudge {
     /// first; an older one may be of a revision that was removed. Not where the revision was complete since then: somebody took
     /// the file out of it.
     private func wasBegun(_ etag: BytePath) -> Bool {
-        guard let made = evidence.locksOfAbsent[etag], let commit = view.snapshot.commit,
-            let manifest = view.repo.manifests[commit], made > manifest.modified,
-            !view.repo.refs.contains(where: { $0.commit == commit && $0.stat.modified > made })
+        guard let begun = evidence.begun[etag], begun.commit == view.snapshot.commit,
+            !view.repo.refs.contains(where: { $0.commit == begun.commit && $0.stat.modified > begun.time })
         else { return false }
-        return evidence.lastComplete[commit].map { $0 < made } ?? true
+        return evidence.lastComplete[begun.commit].map { $0 < begun.time } ?? true
     }
 
     /// Whether a blob's name says that it is another file than the manifest's.

@@ -30,8 +30,35 @@ struct PolicyDiagnosis {
                     "token", .problem, "the token is not used: \(problem)",
                     remedy: "without it the Hub confirms no gated or private model, and those are never removed"))
         }
+        if let check = pinCheck() { checks.append(check) }
         for root in opened.roots { checks += cacheChecks(root) }
         return checks
+    }
+
+    /// Who pins what is not called that believes it safe.
+    private func pinCheck() -> Check? {
+        var idle = opened.loaded.policy.pins
+        for root in opened.roots where !idle.isEmpty {
+            let scan = CacheScan(root: root)
+            guard let listing = try? scan.list() else { continue }
+            for folder in listing.repos where idle.contains(where: { $0.isOn(folder.id) }) {
+                let repo = scan.scanRepo(folder, store: listing.store)
+                for commit in repo.snapshots.compactMap(\.commit) {
+                    let refs = repo.refs.filter { $0.commit == commit }.map(\.name)
+                    idle.removeAll { $0.names(commit, withRefs: refs, of: folder.id) }
+                }
+            }
+        }
+        guard !idle.isEmpty else { return nil }
+        let names = idle.prefix(5).map { pin in
+            "'" + displayText(of: pin.repo.pattern + (pin.revision.map { "@" + $0.pattern } ?? "")) + "'"
+        }
+        return Check(
+            "policy", .note,
+            "\(counted(idle.count, "pin")) of nothing that is here: \(names.joined(separator: ", "))"
+                + (idle.count > names.count ? " and others" : ""),
+            remedy: "'hfjanitor ls --revisions' has the names: those of repos and refs with their case, of commits the "
+                + "first 7 digits or more")
     }
 
     private func policyCheck() -> Check {

@@ -152,6 +152,11 @@ import Testing
             let file = try policy(cache, unused + "\npins: [{repo: org/old, reason: production}]")
             #expect(try run(["enforce", "--policy", file]).status == 0)
             #expect(try repos(cache).count == 2)
+            let others = try policy(
+                cache, "pins: [{repo: org/old, revision: main}, {repo: Org/Old}, {repo: org/new, revision: 2222}]")
+            let diagnosis = try run(["doctor", "--policy", others]).output
+            #expect(diagnosis.contains("2 pins of nothing that is here: 'Org/Old', 'org/new@2222'"), "\(diagnosis)")
+            _ = try policy(cache, unused + "\npins: [{repo: org/old, reason: production}]")
             let document = try run(["explain", "org/old", "--json", "--policy", file]).json
             #expect(document["schema"] as? String == "hfjanitor.explain/1")
             let item = try #require((document["items"] as? [[String: Any]])?.first)

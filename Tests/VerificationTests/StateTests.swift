@@ -122,6 +122,29 @@ import Verification
         }
     }
 
+    /// What was begun for one revision was left out on purpose of the one before.
+    @Test func aFailedDownloadIsOfTheRevisionThatCameLast() throws {
+        try withTestCache { cache in
+            let repo = cache.repo()
+            let tokenizer = ManifestEntry("tokenizer.json", [1, 2])
+            for (number, time) in [(1, 1_600_000_000), (2, 1_600_000_020)] {
+                let entries = try repo.model(commit(number))
+                try repo.manifest(commit(number), entries + [tokenizer])
+                let manifest = repo.place("trees").appending(commit(number) + ".json")
+                try cache.outer.setTimes(manifest, accessed: time, modified: time)
+            }
+            try repo.ref("main", commit(2))
+            try cache.outer.setTimes(repo.place("refs/main"), accessed: 1_600_000_020, modified: 1_600_000_020)
+            let lock = repo.lockPlace(tokenizer.etag)
+            try cache.outer.write(lock, "")
+            for (time, broken) in [(1_600_000_010, commit(1)), (1_600_000_030, commit(2))] {
+                try cache.outer.setTimes(lock, accessed: time, modified: time)
+                let found = try verify(cache).repo().revisions.filter { $0.state == .partial }
+                #expect(found.map { $0.commit?.hex } == [broken])
+            }
+        }
+    }
+
     /// Where a revision was complete after the lock was made, somebody took the file away.
     @Test func aFileThatWasTakenAwayIsASubset() throws {
         try withTestCache { cache in
