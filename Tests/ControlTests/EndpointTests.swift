@@ -385,10 +385,7 @@ import Testing
     @Test func whatAOneShotProvesWrongIsKnownToTheDaemon() throws {
         try withTestCache { cache in
             let repo = cache.repo("org/flipped")
-            let shard = try repo.model()[1]
-            var content = shard.content
-            content[content.count - 1] ^= 1
-            try cache.outer.write(repo.place("blobs").appending(shard.etag), content)
+            try repo.flipBit(of: repo.model()[1])
             let daemon = try ControlledDaemon(cache)
             let verify = ["verify", "--depth", "digests", "--cache", cache.path.text]
             #expect(try Program.run(verify, environment: daemon.environment).status == 1)

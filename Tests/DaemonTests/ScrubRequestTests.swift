@@ -31,9 +31,7 @@ import Testing
         try withTestCache { cache in
             let repo = cache.repo("org/flipped")
             let shard = try repo.model()[1]
-            var content = shard.content
-            content[content.count - 1] ^= 1
-            try cache.outer.write(repo.place("blobs").appending(shard.etag), content)
+            try repo.flipBit(of: shard)
             let loop = try LoopInProcess(cache: cache, policy: "mode: observe\nverify: {io-pressure-max: 100%}\n")
             try loop.wait { try loop.ask { $0.isReady && $0.caches[0].scrub.isLoaded } }
             #expect(try loop.scrub()["state"] as? String == "never")
@@ -43,7 +41,7 @@ import Testing
             #expect(scrub["state"] as? String == "idle")
             #expect(scrub["repos_done"] as? Int == 1)
             #expect(scrub["revisions"] as? Int == 1)
-            #expect(scrub["bytes"] as? Int ?? 0 >= content.count)
+            #expect(scrub["bytes"] as? Int ?? 0 >= shard.content.count)
             #expect(scrub["next_due"] is NSNull)
             try loop.wait {
                 let conditions = try loop.status()["conditions"] as? [[String: Any]] ?? []

@@ -8,10 +8,7 @@ import Testing
         try withTestCache { cache in
             try cache.repo("org/whole").model(commit(2))
             let repo = cache.repo("org/flipped")
-            let shard = try repo.model()[1]
-            var content = shard.content
-            content[content.count - 1] ^= 1
-            try cache.outer.write(repo.place("blobs").appending(shard.etag), content)
+            try repo.flipBit(of: repo.model()[1])
             try cache.outer.write(
                 "policy.yaml", "mode: observe\nverify: {scrub-every: 1d, io-pressure-max: 100%}\n")
             let policy = cache.outer.path.appending("policy.yaml")

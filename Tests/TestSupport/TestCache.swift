@@ -155,6 +155,13 @@ package struct TestRepo {
         try cache.outer.write(place("refs").appending(name), content)
     }
 
+    /// Flips a bit at the end of a file's blob, which no look at sizes and headers sees.
+    package func flipBit(of file: ManifestEntry) throws {
+        var content = file.content
+        content[content.count - 1] ^= 1
+        try cache.outer.write(place("blobs").appending(file.etag), content)
+    }
+
     package func manifest(_ commit: String, _ entries: [ManifestEntry]) throws {
         let files = entries.map(\.json).joined(separator: ",\n  ")
         try manifest(commit, text: "{\n \"format_version\": 1,\n \"files\": {\n  \(files)\n }\n}")
