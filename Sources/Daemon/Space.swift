@@ -12,6 +12,15 @@ struct SpaceLook: Sendable {
     /// Bytes on the disk of the downloads that are still there.
     var present: [BytePath: UInt64]
 
+    /// Nanoseconds until the next look while nothing grows: others write here too, and are given no time to get below the floor.
+    func rest(above floor: UInt64) -> UInt64 {
+        guard free > floor else { return Timers.idle }
+        return min(Timers.idle, max(2, (free - floor) / Self.fastestWriter) &* Timers.second)
+    }
+
+    /// Bytes a second.
+    private static let fastestWriter: UInt64 = 1_000_000_000
+
     static func present(of downloads: [LiveDownload], in root: CacheRoot) -> [BytePath: UInt64] {
         var present: [BytePath: UInt64] = [:]
         for download in downloads {
@@ -92,18 +101,13 @@ extension DaemonLoop {
             cache.space.nextLook = now &+ 2 * Timers.second
         } else if cache.space.isGrowing {
             cache.space.nextLook = now &+ 10 * Timers.second
-        } else if floor != nil, look.free > reach {
-            // Others write here too: they are given no time to get from where it is quiet to below the floor.
-            let seconds = max(2, (look.free - reach) / Self.fastestWriter)
-            cache.space.nextLook = now &+ min(Timers.idle, seconds &* Timers.second)
+        } else if let floor {
+            cache.space.nextLook = now &+ look.rest(above: floor)
         }
         sampleSpace(cache, now)
         judgeCritical(cache)
         if let floor { judgeFloor(cache, floor: floor) }
     }
-
-    /// Bytes a second.
-    private static let fastestWriter: UInt64 = 1_000_000_000
 
     /// Raises that hardly anything is free, whatever the policy removes.
     private func judgeCritical(_ cache: WatchedCache) {

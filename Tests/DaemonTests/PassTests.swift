@@ -31,6 +31,14 @@ import Testing
         try PolicyParser().policy([PolicySource(file: file, bytes: Array(text.utf8))])
     }
 
+    /// How long free space is left alone depends on how far it is from the floor: nobody writes faster than 1 GB/s.
+    @Test(arguments: [(0, 60), (10, 60), (11, 2), (12, 2), (40, 30), (70, 60), (900, 60)])
+    func spaceIsLookedAtBeforeTheFloor(gigabytesFree: UInt64, seconds: UInt64) {
+        let gigabyte: UInt64 = 1_000_000_000
+        let look = SpaceLook(free: gigabytesFree * gigabyte, total: 1000 * gigabyte, filesystem: 1, present: [:])
+        #expect(look.rest(above: 10 * gigabyte) == seconds * 1_000_000_000)
+    }
+
     @Test func anEditEndsThePassThatIsUnderWay() throws {
         try withLoop { cache, loop in
             let file = cache.outer.path.appending("policy.yaml")
